@@ -1,0 +1,7 @@
+"""isofield: learning on fields that live on any mesh or point cloud."""
+
+from isofield.discretization import Discretization
+from isofield.mesh import Mesh, MeshError
+
+__version__ = "0.1.0"
+__all__ = ["Discretization", "Mesh", "MeshError"]

@@ -1,0 +1,123 @@
+"""Points with a measure: where geometry ends and layers begin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Discretization:
+    """Points with a measure: all that a layer may know of a mesh.
+
+    points : (N, d), length.
+    weights : (N,) positive, length^d (an area on a surface in space);
+        `sum_i weights_i f(points_i)` approximates the integral of f.
+    ptr : (B + 1,) int64; sample b holds the points ptr[b] to ptr[b + 1]. One sample
+        where it is not given.
+
+    Raises `ValueError` where shapes differ, a weight is not positive and finite, or
+    `ptr` does not rise from 0 to N.
+    """
+
+    points: Tensor
+    weights: Tensor
+    ptr: Tensor = None  # type: ignore[assignment]  # filled in by __post_init__
+
+    def __post_init__(self) -> None:
+        n = len(self.points)
+        if self.points.ndim != 2 or self.weights.shape != (n,):
+            raise ValueError(
+                "expected points (N, d) and weights (N,), got "
+                f"{tuple(self.points.shape)} and {tuple(self.weights.shape)}"
+            )
+        wrong = ~((self.weights > 0) & torch.isfinite(self.weights))
+        if bool(wrong.any()):
+            first = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"weights must be positive and finite: {int(wrong.sum())} of {n} are "
+                f"not, the first is weights[{first}] = {float(self.weights[first]):.3g}"
+            )
+        if self.ptr is None:
+            ptr = torch.tensor([0, n], device=self.points.device)
+            object.__setattr__(self, "ptr", ptr)
+        if (
+            int(self.ptr[0]) != 0
+            or int(self.ptr[-1]) != n
+            or bool((self.ptr.diff() < 0).any())
+        ):
+            raise ValueError(f"ptr must rise from 0 to {n}, got {self.ptr.tolist()}")
+
+    @property
+    def dimension(self) -> int:
+        """d, the number of coordinates of a point."""
+        return self.points.shape[1]
+
+    @property
+    def n_samples(self) -> int:
+        """B, the number of samples packed one after the other."""
+        return len(self.ptr) - 1
+
+    @property
+    def sample(self) -> Tensor:
+        """(N,) int64, the sample to which each point belongs."""
+        counts = self.ptr.diff()
+        return torch.repeat_interleave(
+            torch.arange(self.n_samples, device=counts.device), counts
+        )
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def to(self, *args, **kwargs) -> Discretization:
+        """Move or cast points and weights as `Tensor.to` does; `ptr` moves along."""
+        points = self.points.to(*args, **kwargs)
+        return Discretization(
+            points, self.weights.to(*args, **kwargs), self.ptr.to(points.device)
+        )
+
+    def integrate(self, values: Tensor) -> Tensor:
+        """`sum_i w_i values_i` of each sample: (N, ...) -> (B, ...)."""
+        weights = self.weights.to(values.dtype)
+        weighted = values * weights.view(-1, *[1] * (values.ndim - 1))
+        total = values.new_zeros(self.n_samples, *values.shape[1:])
+        return total.index_add(0, self.sample, weighted)
+
+    def measure(self) -> Tensor:
+        """(B,) the length, area or volume of each sample."""
+        return self.integrate(torch.ones_like(self.weights))
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of a field in the measure of each sample: (N, ...) -> (B, ...)."""
+        measure = self.measure().to(values.dtype)
+        return self.integrate(values) / measure.view(-1, *[1] * (values.ndim - 1))
+
+    def inner(self, u: Tensor, v: Tensor) -> Tensor:
+        """(B,) `sum_i w_i u_i . v_i`, summed over all components of u and v (N, ...)."""
+        return self.integrate((u * v).flatten(1).sum(1))
+
+    def norm(self, values: Tensor) -> Tensor:
+        """(B,) the L2 norm `sqrt(inner(values, values))`."""
+        return self.inner(values, values).sqrt()
+
+
+def pack(samples: Sequence[Discretization]) -> Discretization:
+    """Several discretizations as one: points one after the other, `ptr` between them."""
+    counts = torch.cat([sample.ptr.diff() for sample in samples])
+    return Discretization(
+        torch.cat([sample.points for sample in samples]),
+        torch.cat([sample.weights for sample in samples]),
+        torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+    )
+
+
+def unpack(packed: Discretization) -> list[Discretization]:
+    """The samples of a packed discretization, each on its own."""
+    bounds = packed.ptr.tolist()
+    return [
+        Discretization(packed.points[a:b], packed.weights[a:b])
+        for a, b in zip(bounds, bounds[1:], strict=False)
+    ]
