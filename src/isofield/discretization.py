@@ -97,7 +97,7 @@ class Discretization:
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
         """(B,) `sum_i w_i u_i . v_i`, summed over all components of u and v (N, ...)."""
-        return self.integrate((u * v).flatten(1).sum(1))
+        return self.integrate((u * v).reshape(len(self), -1).sum(1))
 
     def norm(self, values: Tensor) -> Tensor:
         """(B,) the L2 norm `sqrt(inner(values, values))`."""
