@@ -1,0 +1,137 @@
+"""Which formats there are, which module reads each, and what each can hold."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from isofield.cells import CELL_TYPES
+from isofield.io.series import MeshSeries
+from isofield.mesh import Mesh, MeshError
+
+
+class FormatError(MeshError):
+    """A file cannot be read or written as the format that its name promises."""
+
+
+class MeshWarning(UserWarning):
+    """A file was read or written, but something about it deserves a look."""
+
+
+FLOATS = frozenset({"float32", "float64"})
+INTEGERS = frozenset(
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+)
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Which named arrays a format stores and gives back bit-equal.
+
+    dtypes : dtype names, as in `"float64"`; text is `"str"`.
+    shapes : rule for the shape of one row: () scalar, (3,) vector, (3, 3) tensor.
+    names : pattern that the whole name must match.
+    """
+
+    dtypes: frozenset[str] = FLOATS | INTEGERS
+    shapes: Callable[[tuple[int, ...]], bool] = lambda shape: True
+    names: str = r"(?s).+"
+
+    def refusal(self, name: str, array: np.ndarray) -> str | None:
+        """Why `array` cannot be stored under `name`; None where it can."""
+        if not re.fullmatch(self.names, name):
+            return f"the name does not match {self.names!r}"
+        dtype = "str" if array.dtype.kind == "U" else array.dtype.name
+        if dtype not in self.dtypes:
+            return f"dtype {dtype}"
+        if not self.shapes(array.shape[1:]):
+            return f"rows of shape {array.shape[1:]}"
+        return None
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What a format stores. None: nothing of that kind.
+
+    cells : names of the cell types, as in `isofield.cells`.
+    field_data : rule for whole-mesh arrays; texts are tested as (1,) arrays of text.
+    point_sets, cell_sets, facet_sets : pattern that the names of sets must match.
+    ordered : False where the file has its own order of cell types, so that types come
+        back in another order (cell data and sets follow their cells).
+    """
+
+    cells: frozenset[str] = frozenset(CELL_TYPES)
+    point_data: Arrays | None = None
+    cell_data: Arrays | None = None
+    field_data: Arrays | None = None
+    point_sets: str | None = None
+    cell_sets: str | None = None
+    facet_sets: str | None = None
+    ordered: bool = True
+
+
+@dataclass(frozen=True)
+class Format:
+    """One file format.
+
+    read : path -> Mesh, 3-D points as they stand in the file; raises `FormatError`.
+    write : (path, mesh) -> None, writes exactly the file that is named; the door
+        pads 2-D points, has checked `holds`, and gives a temporary neighbour's name
+        with the right suffix.
+    series : path -> MeshSeries where the format knows time.
+    claims : path -> whether the first bytes look like this format; asked only where
+        several formats share a suffix.
+    risky : the reader may end or hang the process on a malformed file, so that
+        `read(..., isolate=True)` runs it in a child process.
+    """
+
+    name: str
+    suffixes: tuple[str, ...]
+    read: Callable[[Path], Mesh] | None = None
+    write: Callable[[Path, Mesh], None] | None = None
+    series: Callable[[Path], MeshSeries] | None = None
+    holds: Holds = Holds()
+    claims: Callable[[Path], bool] | None = None
+    risky: bool = False
+
+
+# suffix -> "module:attribute" of each format, in the order in which they are tried
+_SUFFIXES: dict[str, tuple[str, ...]] = {
+    ".vtu": ("vtu:FORMAT",),
+    ".xdmf": ("xdmf:FORMAT",),
+    ".msh": ("gmsh:FORMAT",),
+    ".e": ("exodus:FORMAT",),
+    ".ex2": ("exodus:FORMAT",),
+    ".exo": ("exodus:FORMAT",),
+    ".inp": ("abaqus:FORMAT",),
+    ".su2": ("su2:FORMAT",),
+}
+
+
+def known_suffixes() -> list[str]:
+    """All suffixes that `formats` knows, sorted."""
+    return sorted(_SUFFIXES)
+
+
+def formats(path: Path) -> list[Format]:
+    """The formats for the suffix of `path`, in the order in which they are tried.
+
+    Raises `FormatError` that lists the known suffixes where there is none.
+    """
+    places = _SUFFIXES.get(path.suffix.lower())
+    if places is None:
+        raise FormatError(
+            f"{path}: no format has the suffix {path.suffix!r}; known are "
+            f"{' '.join(known_suffixes())}"
+        )
+    found = []
+    for place in places:
+        module, attribute = place.split(":")
+        loaded = importlib.import_module(f"isofield.io.{module}")
+        found.append(getattr(loaded, attribute))
+    return found
