@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from isofield.cells import CELL_TYPES
+from isofield.mesh import Mesh, MeshError
+from isofield.quadrature import cell_centroids, cell_measures, lumped_weights
+
 
 @dataclass(frozen=True, eq=False)
 class Discretization:
@@ -102,6 +106,69 @@ class Discretization:
     def norm(self, values: Tensor) -> Tensor:
         """(B,) the L2 norm `sqrt(inner(values, values))`."""
         return self.inner(values, values).sqrt()
+
+
+def from_mesh(
+    mesh: Mesh, at: str = "points", points: Tensor | None = None
+) -> Discretization:
+    """The measure of a mesh, at its points or in its cells.
+
+    at : "points": every point i of the mesh, in order, with the lumped weight
+        `sum_T ∫_T λ_i`; exact for linear functions on straight-sided cells, O(h²)
+        otherwise. λ_i is the linear shape function, on quadratic cells that of their
+        children, so that weights are positive.
+        "cells": every cell of the highest dimension, in order, at its centroid
+        `∫ x / ∫ 1`, weighted by its measure; exact for linear functions, O(h²)
+        otherwise.
+    points : (N, d) replaces `mesh.points`, so that points and weights carry gradients.
+
+    Only cells of the highest dimension carry measure. Orientation does not matter.
+    Points and weights are float64, or of the type and device of `points`.
+
+    Raises `MeshError` where there is nothing to measure or a weight is not positive:
+    orphan points, cells of zero measure, badly folded cells.
+    """
+    if at not in ("points", "cells"):
+        raise ValueError(f'at: expected "points" or "cells", got {at!r}')
+    if mesh.dimension < 1:
+        raise MeshError(
+            "the mesh has no lines, faces or volumes, so nothing to measure; take "
+            "from_points for a point cloud"
+        )
+    if points is None:
+        points = torch.tensor(mesh.points)
+    elif points.shape != mesh.points.shape:
+        raise ValueError(
+            f"points: expected {mesh.points.shape} as in the mesh, got "
+            f"{tuple(points.shape)}"
+        )
+    blocks = [
+        (kind, torch.tensor(nodes, device=points.device))
+        for kind, nodes in mesh.cells.items()
+        if len(nodes) and CELL_TYPES[kind].dimension == mesh.dimension
+    ]
+    if at == "cells":
+        weights = torch.cat([cell_measures(points, n, kind) for kind, n in blocks])
+        _check_positive(weights, "cells")
+        centres = torch.cat([cell_centroids(points, n, kind) for kind, n in blocks])
+        return Discretization(centres, weights)
+    weights = points.new_zeros(len(points))
+    for kind, nodes in blocks:
+        shares = lumped_weights(points, nodes, kind)
+        weights = weights.index_add(0, nodes.reshape(-1), shares.reshape(-1))
+    _check_positive(weights, "points")
+    return Discretization(points, weights)
+
+
+def _check_positive(weights: Tensor, what: str) -> None:
+    wrong = (~((weights > 0) & torch.isfinite(weights))).nonzero().flatten()
+    if len(wrong):
+        raise MeshError(
+            f"{len(wrong)} of {len(weights)} {what} have no positive measure, the first "
+            f"is number {int(wrong[0])} with {float(weights[wrong[0]].detach()):.3g}: "
+            "orphan points, cells of zero measure, folded cells or non-finite points. "
+            "mesh.validate() says which; mesh.mended() removes what can be removed"
+        )
 
 
 def pack(samples: Sequence[Discretization]) -> Discretization:
