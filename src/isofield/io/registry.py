@@ -86,6 +86,7 @@ class Format:
     series : path -> MeshSeries where the format knows time.
     claims : path -> whether the first bytes look like this format; asked only where
         several formats share a suffix.
+    clouds : points without any cell are a file that this format means to hold.
     risky : the reader may end or hang the process on a malformed file, so that
         `read(..., isolate=True)` runs it in a child process.
     """
@@ -97,12 +98,14 @@ class Format:
     series: Callable[[Path], MeshSeries] | None = None
     holds: Holds = Holds()
     claims: Callable[[Path], bool] | None = None
+    clouds: bool = False
     risky: bool = False
 
 
 # suffix -> "module:attribute" of each format, in the order in which they are tried
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     ".vtu": ("vtu:FORMAT",),
+    ".vtp": ("vtu:SURFACES",),
     ".xdmf": ("xdmf:FORMAT",),
     ".msh": ("gmsh:FORMAT",),
     ".e": ("exodus:FORMAT",),

@@ -1,0 +1,258 @@
+"""Reading and writing: the format by suffix, the checks, the whole file or nothing."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import shutil
+import struct
+import tempfile
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from isofield.io import planar
+from isofield.io.capacity import reduced, refusals
+from isofield.io.registry import Format, FormatError, MeshWarning, formats
+from isofield.io.series import MeshSeries
+from isofield.mesh import Mesh
+
+# all that the readers of third parties were seen to raise on damaged files
+READER_FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    SystemExit,
+    TypeError,
+    ValueError,
+    lzma.LZMAError,
+    struct.error,
+    zlib.error,
+)
+Result = TypeVar("Result")
+
+
+def read(
+    path: str | os.PathLike,
+    *,
+    dimension: int | None = None,
+    check: bool = True,
+    isolate: bool = True,
+) -> Mesh:
+    """The mesh in a file, its fields and named sets, in the format of its suffix.
+
+    dimension : 2 or 3; None gives 2-D points where every z is exactly 0 and there are
+        no volume cells, else 3-D points. Meshes written from 2-D therefore return in
+        2-D, bit-equal.
+    check : validate what was read: inverted, zero-measure and duplicate cells, orphan
+        nodes and non-finite values in fields are counted in one `MeshWarning`.
+    isolate : run readers that can end the process on damaged files (VTK's) in a child
+        process with a time limit.
+
+    A file of points without cells is read where its format knows point clouds.
+
+    Raises `FormatError`, one line that names the file, where the file is missing,
+    empty, truncated or of another format, or where points are missing or not finite.
+    """
+    path = _existing(path)
+    if dimension not in (None, 2, 3):
+        raise FormatError(f"dimension: expected 2, 3 or None, got {dimension!r}")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        raw, found = _first(path, lambda one: _run(one, path, isolate))
+    mesh = _named(path, lambda: planar.unpadded(_whole(raw, found), dimension))
+    _report(path, mesh, caught, check)
+    return mesh
+
+
+def read_series(path: str | os.PathLike, *, isolate: bool = True) -> MeshSeries:
+    """The steps of a file that knows time, read one by one as they are asked for.
+
+    A file of one mesh only gives a series of one step at time 0. Each step is checked
+    as in `read`, without the report.
+
+    Raises `FormatError` as `read` does, at once or when a damaged step is asked for.
+    """
+    path = _existing(path)
+    series, found = _first(path, lambda one: _steps(one, path, isolate))
+
+    def step(number: int) -> Mesh:
+        return _named(
+            path, lambda: planar.unpadded(_whole(series[number], found), None)
+        )
+
+    return MeshSeries(series.times, step)
+
+
+def write(path: str | os.PathLike, mesh: Mesh, *, lossy: bool = False) -> None:
+    """Write the mesh in the format of the suffix, the whole file or nothing.
+
+    lossy : False refuses a mesh of which the format would lose something and lists it,
+        before any file is touched; True leaves it out with one `MeshWarning`.
+
+    The file is written beside its place and then renamed; an existing file stays as it
+    is until then.
+
+    Raises `FormatError` where the format cannot be written or cannot hold the mesh.
+    """
+    path = Path(path)
+    candidates = [one for one in formats(path) if one.write is not None]
+    if not candidates:
+        raise FormatError(f"{path}: {path.suffix} files can be read but not written")
+    chosen = candidates[0]
+    if not path.parent.is_dir():
+        raise FormatError(f"{path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise FormatError(f"{path}: is a folder; give the name of a file")
+    mesh = _storable(path, mesh, chosen, lossy)
+    holds_integers = chosen.holds.field_data is not None
+    _placed(path, chosen, planar.padded(mesh, marked=holds_integers))
+
+
+def _storable(path: Path, mesh: Mesh, chosen: Format, lossy: bool) -> Mesh:
+    bad = np.flatnonzero(~np.isfinite(mesh.points).all(axis=1))
+    if len(mesh.points) == 0 or len(bad):
+        what = f"{len(bad)} points that are not finite" if len(bad) else "no points"
+        raise FormatError(f"{path}: the mesh has {what}; nothing was written")
+    lost = refusals(mesh, chosen.holds)
+    if lost and not lossy:
+        raise FormatError(
+            f"{path}: {chosen.name} cannot hold {'; '.join(lost)}; nothing was "
+            "written. Choose another format (.vtu holds most), or leave it out by "
+            "lossy=True"
+        )
+    if lost:
+        warnings.warn(
+            f"{path}: {chosen.name} cannot hold and leaves out {'; '.join(lost)}",
+            MeshWarning,
+            stacklevel=3,
+        )
+        mesh = reduced(mesh, chosen.holds)
+    if not any(map(len, mesh.cells.values())) and not chosen.clouds:
+        raise FormatError(f"{path}: {chosen.name} cannot hold points without cells")
+    return mesh
+
+
+def _placed(path: Path, chosen: Format, mesh: Mesh) -> None:
+    """Write into a folder beside `path`, then rename; the main file comes last."""
+    write_file = chosen.write
+    if write_file is None:
+        raise FormatError(f"{path}: {chosen.name} cannot be written")
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        write_file(folder / path.name, mesh)
+        names = sorted(os.listdir(folder), key=lambda name: name == path.name)
+        for name in names:
+            os.replace(folder / name, path.parent / name)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _existing(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        raise FormatError(f"{path}: is a folder; give the name of a mesh file in it")
+    if not path.exists():
+        raise FormatError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise FormatError(f"{path}: the file is empty")
+    return path
+
+
+def _first(path: Path, attempt: Callable[[Format], Result]) -> tuple[Result, Format]:
+    """The result of the first format that can read the file; else its complaint."""
+    candidates = [one for one in formats(path) if one.read is not None]
+    if not candidates:
+        raise FormatError(f"{path}: {path.suffix} files can be written but not read")
+    if len(candidates) > 1:
+        claiming = [c for c in candidates if c.claims is not None and c.claims(path)]
+        candidates = claiming or candidates
+    failures: list[FormatError] = []
+    for one in candidates:
+        try:
+            return _named(path, lambda one=one: attempt(one), one), one
+        except FormatError as error:
+            failures.append(error)
+    raise failures[0]
+
+
+def _named(
+    path: Path, action: Callable[[], Result], chosen: Format | None = None
+) -> Result:
+    """Run `action`; whatever fails in it becomes one line that begins with the path."""
+    kind = f"not a readable {chosen.name} file: " if chosen else ""
+    try:
+        return action()
+    except READER_FAILURES as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        if not isinstance(error, ValueError):
+            text = f"{type(error).__name__}: {text}"
+        if text.startswith(f"{path}: "):
+            raise FormatError(text) from error
+        raise FormatError(f"{path}: {kind}{text[:400]}") from error
+
+
+def _run(chosen: Format, path: Path, isolate: bool) -> Mesh:
+    if chosen.risky and isolate:
+        from isofield.io.isolation import read_in_child
+
+        return read_in_child(chosen, path)
+    if chosen.read is None:
+        raise FormatError(f"{chosen.name} cannot be read")
+    return chosen.read(path)
+
+
+def _steps(chosen: Format, path: Path, isolate: bool) -> MeshSeries:
+    if chosen.series is None:
+        return MeshSeries(np.zeros(1), lambda number: _run(chosen, path, isolate))
+    if chosen.risky and isolate:
+        from isofield.io.isolation import series_in_child
+
+        return series_in_child(chosen, path)
+    return chosen.series(path)
+
+
+def _whole(mesh: Mesh, chosen: Format) -> Mesh:
+    """The mesh, where it is one: with points, with cells, all of it finite."""
+    if len(mesh.points) == 0:
+        raise FormatError(f"not a readable {chosen.name} file: there are no points")
+    if not any(map(len, mesh.cells.values())) and not chosen.clouds:
+        raise FormatError(
+            f"not a readable {chosen.name} file: {len(mesh.points)} points and no cells"
+        )
+    bad = np.flatnonzero(~np.isfinite(mesh.points).all(axis=1))
+    if len(bad):
+        raise FormatError(
+            f"{len(bad)} of {len(mesh.points)} points are not finite (first: point "
+            f"{bad[0]}, {mesh.points[bad[0]].tolist()}); mend the program that wrote it"
+        )
+    return mesh
+
+
+def _report(
+    path: Path, mesh: Mesh, caught: list[warnings.WarningMessage], check: bool
+) -> None:
+    """One warning for all that the reader and the validation have to say."""
+    remarks = []
+    for warning in caught:
+        if issubclass(warning.category, MeshWarning):
+            remarks.append(str(warning.message))
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+    validate = getattr(mesh, "validate", None)
+    if check and validate is not None and not (report := validate()).ok:
+        remarks.append(str(report))
+    if remarks:
+        warnings.warn(f"{path}: {'; '.join(remarks)}", MeshWarning, stacklevel=3)
