@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from isofield.cells import CELL_TYPES, CellType
 from isofield.discretization import Discretization
 from isofield.graph import cell_list, tree
 from isofield.graph.clouds import Clouds, checked, squared_limit
@@ -179,12 +181,36 @@ def knn_graph(
 def mesh_graph(mesh: Mesh) -> Graph:
     """The edges of the cells in both directions, from point to point: for baselines.
 
-    A quadratic edge joins its ends to its middle node. The reach of a mesh edge is the
-    cell size: what a layer computes along mesh edges changes with the mesh.
+    A quadratic edge joins its ends to its middle node; nodes inside faces and cells lie
+    on no edge. The reach of an edge is the size of its cell: what a layer computes
+    along the edges of a mesh changes with the mesh.
 
-    Raises `MeshError` where the mesh has no cell with an edge.
+    Raises `MeshError` where no cell has an edge.
     """
-    raise MeshError("not there yet")
+    pairs = [
+        nodes[:, list(edge)]
+        for kind, nodes in mesh.cells.items()
+        for edge in sorted(_cell_edges(CELL_TYPES[kind]))
+    ]
+    if not sum(len(pair) for pair in pairs):
+        raise MeshError(f"{mesh!r} has no cell with an edge")
+    ends = torch.from_numpy(np.concatenate(pairs))
+    n = len(mesh.points)
+    keys = torch.unique(
+        torch.cat([ends[:, 0], ends[:, 1]]) * n + ends.T.flip(0).ravel()
+    )
+    return Graph(torch.stack([keys % n, keys // n]), n, n)
+
+
+def _cell_edges(cell: CellType) -> set[tuple[int, int]]:
+    """Pairs of nodes next to each other on the edges of the reference cell."""
+    if cell.dimension == 1:
+        return {(0, 1)} if cell.order == 1 else {(0, 2), (1, 2)}
+    edges = set()
+    for kind, nodes in cell.facets:
+        for a, b in _cell_edges(CELL_TYPES[kind]):
+            edges.add((min(nodes[a], nodes[b]), max(nodes[a], nodes[b])))
+    return edges
 
 
 def _search(clouds: Clouds, method: str | None) -> ModuleType:
@@ -201,13 +227,14 @@ def _search(clouds: Clouds, method: str | None) -> ModuleType:
 
 
 def _graph(clouds: Clouds, keys: Tensor) -> Graph:
-    """The graph of the sorted keys `target * N + source`."""
+    """The graph of the sorted keys `target << bits | source`."""
     n, m = len(clouds.source), len(clouds.target)
-    edges = torch.empty(2, len(keys), dtype=torch.int64, device=keys.device)
-    torch.div(keys, max(n, 1), rounding_mode="floor", out=edges[1])
-    torch.sub(keys, edges[1], alpha=n, out=edges[0])
-    first = torch.arange(m + 1, device=keys.device) * n
-    return Graph(edges, n, m, torch.searchsorted(keys, first))
+    edges = keys.new_empty(2, len(keys))
+    torch.bitwise_and(keys, (1 << clouds.bits) - 1, out=edges[0])
+    torch.bitwise_right_shift(keys, clouds.bits, out=edges[1])
+    ptr = keys.new_zeros(m + 1)
+    torch.cumsum(torch.bincount(edges[1], minlength=m), 0, out=ptr[1:])
+    return Graph(edges, n, m, ptr)
 
 
 def pack(graphs: Sequence[Graph]) -> Graph:

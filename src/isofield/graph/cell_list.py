@@ -16,7 +16,7 @@ TARGETS_AT_ONCE = 1 << 18
 
 
 def radius_keys(clouds: Clouds, radius: float, limit: float) -> Tensor:
-    """Sorted keys `target * N + source` of all pairs with distance² <= limit."""
+    """Sorted keys of all edges with distance² <= limit."""
     parts = [key for _, key in _blocks(clouds, radius, limit)]
     return torch.cat([clouds.source_ptr.new_zeros(0), *parts])
 
@@ -40,7 +40,7 @@ def _blocks(
             near = (
                 squared_distance(clouds.target, clouds.source, target, source) <= limit
             )
-            key = target[near] * len(clouds.source) + source[near]
+            key = (target[near] << clouds.bits) + source[near]
             yield (start + a, start + b), key.sort().values
 
 
@@ -121,7 +121,7 @@ def nearest_keys(clouds: Clouds, k: int) -> Tensor:
     All pairs within a radius hold the k nearest wherever they are at least k; the
     radius doubles for the targets that are left.
     """
-    n = len(clouds.source)
+    bits = clouds.bits
     rows = torch.arange(len(clouds.target), device=clouds.target.device)
     radius = _first_radius(clouds, k)
     keys = [rows.new_zeros(0)]
@@ -131,7 +131,7 @@ def nearest_keys(clouds: Clouds, k: int) -> Tensor:
         limit = squared_limit(radius, clouds.source.dtype)
         for (a, b), found in _blocks(some, radius, limit):
             best, enough = _nearest(some, found, a, b, k)
-            keys.append(rows[best // n] * n + best % n)
+            keys.append((rows[best >> bits] << bits) + (best & (1 << bits) - 1))
             left.append(rows[a:b][~enough])
         rows, radius = torch.cat(left), 2 * radius
     return torch.cat(keys).sort().values
@@ -139,8 +139,7 @@ def nearest_keys(clouds: Clouds, k: int) -> Tensor:
 
 def _nearest(clouds: Clouds, found: Tensor, a: int, b: int, k: int):
     """Of sorted keys of targets a to b: the k nearest of each that has so many."""
-    n = len(clouds.source)
-    target, source = found // n, found % n
+    target, source = found >> clouds.bits, found & (1 << clouds.bits) - 1
     square = squared_distance(clouds.target, clouds.source, target, source)
     by_distance = square.sort(stable=True).indices
     order = by_distance[target[by_distance].sort(stable=True).indices]

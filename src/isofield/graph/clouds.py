@@ -32,6 +32,11 @@ class Clouds:
         s, t = self.source_ptr.tolist(), self.target_ptr.tolist()
         return zip(s, s[1:], t, t[1:], strict=False)
 
+    @property
+    def bits(self) -> int:
+        """An edge's key is `target << bits | source`: sorted keys are sorted edges."""
+        return max(1, len(self.source).bit_length())
+
     def with_targets(self, rows: Tensor) -> Clouds:
         """The same sources seen from these targets alone; `rows` ascending."""
         ptr = torch.searchsorted(rows, self.target_ptr)

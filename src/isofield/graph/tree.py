@@ -17,49 +17,61 @@ CANDIDATES_AT_ONCE = 1 << 22
 
 
 def radius_keys(clouds: Clouds, radius: float, limit: float) -> Tensor:
-    """Sorted keys `target * N + source` of all pairs with distance² <= limit."""
+    """Sorted keys of all edges with distance² <= limit."""
     from scipy.spatial import KDTree
 
-    n = len(clouds.source)
     same = clouds.source is clouds.target
     reach = float(radius) * (1 + 16 * torch.finfo(clouds.source.dtype).eps)
-    keys = [np.zeros(0, dtype=np.int64)]
+    parts = [np.zeros(0, dtype=np.int64)]
     for s0, s1, t0, t1 in clouds.samples():
         if s0 == s1 or t0 == t1:
             continue
         x, y = clouds.source[s0:s1], clouds.target[t0:t1]
-        tree = KDTree(x.numpy())
+        tree = KDTree(x.numpy(), balanced_tree=False)
         if same:
             near = tree.query_pairs(reach, output_type="ndarray")
-            i, j = _within(x, x, near[:, 0], near[:, 1], limit, s0, s0)
-            part = np.concatenate([i * n + j, j * n + i, np.arange(s0, s1) * (n + 1)])
+            i, j = _within(x, x, near[:, 0], near[:, 1], limit)
+            both_ways = (i, j), (j, i), (range(s1 - s0), range(s1 - s0))
+            keys = _keys(both_ways, s0, t0, clouds.bits)
         else:
-            found = KDTree(y.numpy()).sparse_distance_matrix(
-                tree, reach, output_type="ndarray"
+            other = KDTree(y.numpy(), balanced_tree=False)
+            near = tree.sparse_distance_matrix(other, reach, output_type="ndarray")
+            keys = _keys(
+                [_within(x, y, near["i"], near["j"], limit)], s0, t0, clouds.bits
             )
-            j, i = _within(y, x, found["i"], found["j"], limit, t0, s0)
-            part = j * n + i
-        part.sort()
-        keys.append(part)
-    return torch.from_numpy(np.concatenate(keys))
+        keys.sort()
+        parts.append(keys)
+    return torch.from_numpy(np.concatenate(parts) if len(parts) != 2 else parts[1])
 
 
 def _within(
-    x: Tensor, y: Tensor, i: np.ndarray, j: np.ndarray, limit: float, i0: int, j0: int
+    x: Tensor, y: Tensor, i: np.ndarray, j: np.ndarray, limit: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs (x_i, y_j) with distance² <= limit, counted from i0 and j0.
+    """The pairs (x_i, y_j) with distance² <= limit.
 
     Block by block, so that the coordinates of a block stay in the cache.
     """
-    kept_i, kept_j = [], []
+    keep = np.empty(len(i), dtype=bool)
     for start in range(0, len(i), PAIRS_AT_ONCE):
-        a = torch.from_numpy(np.ascontiguousarray(i[start : start + PAIRS_AT_ONCE]))
-        b = torch.from_numpy(np.ascontiguousarray(j[start : start + PAIRS_AT_ONCE]))
-        keep = squared_distance(x, y, a, b) <= limit
-        kept_i.append(a[keep].add_(i0).numpy())
-        kept_j.append(b[keep].add_(j0).numpy())
-    none = [np.zeros(0, dtype=np.int64)]
-    return np.concatenate(kept_i or none), np.concatenate(kept_j or none)
+        block = slice(start, start + PAIRS_AT_ONCE)
+        first = torch.from_numpy(np.ascontiguousarray(i[block]))
+        second = torch.from_numpy(np.ascontiguousarray(j[block]))
+        keep[block] = (squared_distance(x, y, first, second) <= limit).numpy()
+    return (i, j) if keep.all() else (i[keep], j[keep])
+
+
+def _keys(pairs, s0: int, t0: int, bits: int) -> np.ndarray:
+    """The keys of pairs (source, target) counted from s0 and t0, in one array."""
+    keys = np.empty(sum(len(i) for i, _ in pairs), dtype=np.int64)
+    start = 0
+    for i, j in pairs:
+        part = keys[start : start + len(i)]
+        np.add(j, t0, out=part)
+        part <<= bits
+        part += i
+        start += len(i)
+    keys += s0
+    return keys
 
 
 def nearest_keys(clouds: Clouds, k: int) -> Tensor:
@@ -71,13 +83,13 @@ def nearest_keys(clouds: Clouds, k: int) -> Tensor:
         if t0 == t1:
             continue
         x, y = clouds.source[s0:s1], clouds.target[t0:t1]
-        tree = KDTree(x.numpy())
+        tree = KDTree(x.numpy(), balanced_tree=False)
         rows, asked = torch.arange(t1 - t0), min(k + 2, s1 - s0)
         while len(rows):
             open_rows = []
             for some in rows.split(max(1, CANDIDATES_AT_ONCE // asked)):
                 best, done = _nearest(tree, x, y, some, k, asked)
-                key = (some[done, None] + t0) * len(clouds.source) + (best[done] + s0)
+                key = ((some[done, None] + t0) << clouds.bits) + (best[done] + s0)
                 keys.append(key.flatten())
                 open_rows.append(some[~done])
             rows, asked = torch.cat(open_rows), min(2 * asked, s1 - s0)
