@@ -107,6 +107,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     ".vtu": ("vtu:FORMAT",),
     ".vtp": ("vtu:SURFACES",),
     ".xdmf": ("xdmf:FORMAT",),
+    ".xmf": ("xdmf:FORMAT",),
     ".msh": ("gmsh:FORMAT",),
     ".e": ("exodus:FORMAT",),
     ".ex2": ("exodus:FORMAT",),

@@ -10,6 +10,8 @@ import numpy as np
 from isofield.mesh import Mesh
 
 PREFIX = "isofield:"
+NAMES = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]+"  # what XML can hold
+OTHER_NAMES = rf"(?!{PREFIX}){NAMES}"
 _KINDS = ("point_set", "cell_set", "facet_set")
 
 

@@ -231,11 +231,10 @@ def _packed(content: bytes, block: int = 1 << 20) -> str:
     return encoded.decode()
 
 
-_NAMES = r"[^\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]+"
 _DATA = Arrays(
     dtypes=FLOATS | INTEGERS | {"bool"},
     shapes=lambda shape: all(shape) or not shape,
-    names=_NAMES,
+    names=sets.NAMES,
 )
 FORMAT = Format(
     name="VTK XML",
@@ -247,13 +246,10 @@ FORMAT = Format(
         cells=frozenset(VTK_NUMBERS),
         point_data=_DATA,
         cell_data=_DATA,
-        field_data=Arrays(
-            dtypes=_DATA.dtypes | {"str"},
-            names=f"(?!{sets.PREFIX}(point|cell|facet)_set:){_NAMES}",
-        ),
-        point_sets=_NAMES,
-        cell_sets=_NAMES,
-        facet_sets=_NAMES,
+        field_data=Arrays(_DATA.dtypes | {"str"}, names=sets.OTHER_NAMES),
+        point_sets=sets.NAMES,
+        cell_sets=sets.NAMES,
+        facet_sets=sets.NAMES,
     ),
 )
 SURFACES = Format("VTK XML surface", (".vtp",), read=read, clouds=True)
