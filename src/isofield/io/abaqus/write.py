@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from isofield.cells import CELL_TYPES
-from isofield.io.abaqus_elements import ORDERS, WRITTEN, faces
+from isofield.io.abaqus.elements import ORDERS, WRITTEN, faces
 from isofield.io.facets import facet_numbers
 from isofield.io.registry import FormatError
 from isofield.mesh import Mesh

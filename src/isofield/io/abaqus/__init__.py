@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isofield.io.abaqus_assemble import assemble
-from isofield.io.abaqus_elements import WRITTEN
-from isofield.io.abaqus_read import read_deck
-from isofield.io.abaqus_write import write_abaqus
+from isofield.io.abaqus.assemble import assemble
+from isofield.io.abaqus.elements import WRITTEN
+from isofield.io.abaqus.read import read_deck
+from isofield.io.abaqus.write import write_abaqus
 from isofield.io.registry import Format, FormatError, Holds
 from isofield.mesh import Mesh
 

@@ -1,10 +1,4 @@
-"""Gmsh's `.msh` files: 2.x, 4.0 and 4.1 are read, text and binary; 4.1 is written.
-
-Physical groups are the cell sets; a group without a name is called "tag <dimension>
-<number>", and groups of one name in several dimensions are one set. Cells of lower
-dimension stay cells. Points and cells come in the order of their numbers in the file.
-Periodic sections, partitions and parametric coordinates are passed over.
-"""
+"""Reads a Gmsh file: its mesh and its fields at one time step."""
 
 from __future__ import annotations
 
@@ -12,32 +6,23 @@ import json
 import re
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from isofield.cells import CELL_TYPES
-from isofield.io.gmsh_elements import BY_CELL_TYPE
-from isofield.io.gmsh_read import (
-    Content,
+from isofield.io.gmsh.cells import mesh_of
+from isofield.io.gmsh.content import read_content
+from isofield.io.gmsh.sections import (
     Header,
     Numbers,
     read_bytes,
-    read_content,
     read_header,
     split_sections,
 )
-from isofield.io.gmsh_write import NOTE, write_gmsh
-from isofield.io.registry import (
-    FLOATS,
-    INTEGERS,
-    Arrays,
-    Format,
-    FormatError,
-    Holds,
-    MeshWarning,
-)
+from isofield.io.gmsh.write import NOTE
+from isofield.io.registry import FormatError, MeshWarning
 from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
 
@@ -58,7 +43,6 @@ class _View:
 class _File:
     """A Gmsh file after its sections were found and its mesh was read."""
 
-    path: Path
     header: Header
     mesh: Mesh
     node_tags: np.ndarray
@@ -76,7 +60,7 @@ def read_gmsh(path: Path) -> Mesh:
     times = _times(file)
     if len(times) > 1:
         warnings.warn(
-            f"{path}: the file holds {len(times)} time steps and the last was read; "
+            f"the file holds {len(times)} time steps and the last was read; "
             f"read_series gives all of them",
             MeshWarning,
             stacklevel=3,
@@ -92,87 +76,14 @@ def read_gmsh_series(path: Path) -> MeshSeries:
 
 
 def _open(path: Path) -> _File:
-    try:
-        sections = split_sections(read_bytes(path))
-        header = read_header(dict(sections).get("MeshFormat", b""))
-        content = read_content(sections, header)
-        mesh, nodes, cells = _mesh(content)
-        note = _note(sections)
-        views = list(_views(sections, path))
-    except FormatError as error:
-        raise FormatError(
-            f"{path}: {error}".replace(f"{path}: {path}", str(path))
-        ) from (error)
-    return _File(Path(path), header, mesh, nodes, cells, views, note)
+    sections = split_sections(read_bytes(path))
+    header = read_header(dict(sections).get("MeshFormat", b""))
+    mesh, nodes, cells = mesh_of(read_content(sections, header))
+    note, views = _note(sections), list(_views(sections))
+    return _File(header, mesh, nodes, cells, views, note)
 
 
-def _mesh(content: Content) -> tuple[Mesh, np.ndarray, np.ndarray]:
-    """The mesh, the node number of each point, the element number of each cell."""
-    node_tags, places = np.unique(content.node_tags, return_index=True)
-    if len(node_tags) < len(content.node_tags):
-        raise FormatError(
-            f"{len(content.node_tags) - len(node_tags)} node numbers appear twice"
-        )
-    grouped: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for block in content.elements:
-        if len(block.tags):
-            grouped.setdefault(block.element.cell_type, []).append(
-                (block.tags, block.nodes)
-            )
-    cells, tags = {}, []
-    joined = {
-        kind: [np.concatenate(part) for part in zip(*blocks, strict=True)]
-        for kind, blocks in grouped.items()
-    }
-    for kind, (numbers, nodes) in sorted(
-        joined.items(), key=lambda item: min(item[1][0])
-    ):
-        order = np.argsort(numbers, kind="stable")
-        tags.append(numbers[order])
-        cells[kind] = _indices(node_tags, nodes[order], kind)
-    cell_tags = np.concatenate(tags) if tags else np.zeros(0, np.int64)
-    sets = _cell_sets(content, cells, cell_tags)
-    return Mesh(content.points[places], cells, cell_sets=sets), node_tags, cell_tags
-
-
-def _indices(node_tags: np.ndarray, nodes: np.ndarray, kind: str) -> np.ndarray:
-    """Node numbers of the file -> places in `node_tags`, which is sorted."""
-    places = np.searchsorted(node_tags, nodes)
-    places = np.minimum(places, max(len(node_tags) - 1, 0))
-    missing = (
-        nodes != node_tags[places] if len(node_tags) else np.ones(nodes.shape, bool)
-    )
-    if missing.any():
-        raise FormatError(
-            f"{int(missing.any(axis=1).sum())} {kind} cells name nodes that are not in "
-            f"$Nodes, as node {nodes[missing][0]}"
-        )
-    return places
-
-
-def _cell_sets(
-    content: Content, cells: dict[str, np.ndarray], cell_tags: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Physical groups as sorted cell numbers; named groups may be empty."""
-    dimensions = np.concatenate(
-        [np.full(len(n), CELL_TYPES[k].dimension) for k, n in cells.items()]
-        or [np.zeros(0, int)]
-    )
-    members: dict[str, list[np.ndarray]] = {}
-    for key in sorted({*content.groups, *content.names}):
-        name = content.names.get(key) or f"tag {key[0]} {key[1]}"
-        found = members.setdefault(name, [])
-        for tags in content.groups.get(key, []):
-            found.append(
-                np.flatnonzero(np.isin(cell_tags, tags) & (dimensions == key[0]))
-            )
-    return {
-        name: np.unique(np.concatenate([np.zeros(0, np.int64), *found]))
-        for name, found in members.items()
-    }
-
-
-def _views(sections: list[tuple[str, bytes]], path: Path) -> Iterable[_View]:
+def _views(sections: list[tuple[str, bytes]]) -> Iterable[_View]:
     for section, body in sections:
         if section in ("NodeData", "ElementData"):
             yield _view(section, body)
@@ -180,7 +91,7 @@ def _views(sections: list[tuple[str, bytes]], path: Path) -> Iterable[_View]:
             found = re.search(rb'"(.*)"', body)
             name = found[1].decode("utf-8", "replace") if found else "?"
             warnings.warn(
-                f"{path}: field {name!r} has its own values in every cell "
+                f"field {name!r} has its own values in every cell "
                 f"($ElementNodeData), which point and cell data cannot hold; it was "
                 f"left out",
                 MeshWarning,
@@ -247,7 +158,7 @@ def _step(file: _File, time: float) -> Mesh:
         for view in chosen[-1:]:
             data[of_cells][name] = _values(file, view)
     mesh = file.mesh.with_point_data(data[0]).with_cell_data(data[1])
-    return _with_noted_cells(mesh, file.note)
+    return _with_noted(mesh, file.note)
 
 
 def _values(file: _File, view: _View) -> np.ndarray:
@@ -261,7 +172,7 @@ def _values(file: _File, view: _View) -> np.ndarray:
     known[known] = tags[order][places[known]] == rows[0][known]
     if not known.all():
         raise FormatError(
-            f"{file.path}: field {view.name!r} has values for {int((~known).sum())} "
+            f"field {view.name!r} has values for {int((~known).sum())} "
             f"{'elements' if view.of_cells else 'nodes'} that do not exist, as "
             f"{rows[0][~known][0]}"
         )
@@ -286,29 +197,13 @@ def _shaped(values: np.ndarray, noted: list | None) -> np.ndarray:
     return values.reshape(count, 3, 3) if components == 9 else values
 
 
-def _with_noted_cells(mesh: Mesh, note: dict) -> Mesh:
-    """The mesh with the empty cell types that its writer held, where there were any."""
+def _with_noted(mesh: Mesh, note: dict) -> Mesh:
+    """The mesh with the field data and the empty cell types that its writer noted."""
     kinds = note.get("cells", [])
     if [kind for kind in kinds if kind in mesh.cells] != list(mesh.cells):
-        return mesh
+        kinds = list(mesh.cells)
     cells = {k: mesh.cells.get(k, np.zeros((0, CELL_TYPES[k].nodes))) for k in kinds}
-    return Mesh(
-        mesh.points, cells, mesh.point_data, mesh.cell_data, cell_sets=mesh.cell_sets
-    )
-
-
-_FIELDS = Arrays(FLOATS | INTEGERS, names=r'[^"\r\n]+')
-
-FORMAT = Format(
-    name="Gmsh",
-    suffixes=(".msh",),
-    read=read_gmsh,
-    write=write_gmsh,
-    series=read_gmsh_series,
-    holds=Holds(
-        cells=frozenset(BY_CELL_TYPE),
-        point_data=_FIELDS,
-        cell_data=_FIELDS,
-        cell_sets=r'[^"\r\n]+',
-    ),
-)
+    whole = {}
+    for name, (dtype, values) in note.get("field_data", {}).items():
+        whole[name] = values if dtype == "text" else np.array(values, dtype)
+    return replace(mesh, cells=cells, field_data=whole)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from isofield.cells import CELL_TYPES
-from isofield.io.abaqus_deck import Block, fields, read_blocks
-from isofield.io.abaqus_elements import ORDERS, cell_type
-from isofield.io.abaqus_frames import Frame, frame_of, from_system, placement
+from isofield.io.abaqus.deck import Block, fields, read_blocks
+from isofield.io.abaqus.elements import ORDERS, cell_type
+from isofield.io.abaqus.frames import Frame, frame_of, from_system, placement
 from isofield.io.registry import FormatError
 
 _GENERATING = ("NGEN", "NFILL", "NCOPY", "NMAP", "ELGEN", "ELCOPY", "TIE MESH")

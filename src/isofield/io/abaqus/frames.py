@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isofield.io.abaqus_deck import Block, fields
+from isofield.io.abaqus.deck import Block, fields
 from isofield.io.registry import FormatError
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from isofield.cells import CELL_TYPES
-from isofield.io.abaqus_elements import faces
-from isofield.io.abaqus_read import Deck, Instance
+from isofield.io.abaqus.elements import faces
+from isofield.io.abaqus.read import Deck, Instance
 from isofield.io.facets import facet_numbers
 from isofield.io.registry import FormatError, MeshWarning
 from isofield.mesh import Mesh

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from isofield.cells import CELL_TYPES
-from isofield.io.gmsh_elements import BY_CELL_TYPE
+from isofield.io.gmsh.elements import BY_CELL_TYPE
 from isofield.io.registry import FormatError
 from isofield.mesh import Mesh
 
@@ -22,11 +22,11 @@ _EXACT = 2**53
 def write_gmsh(path: Path, mesh: Mesh) -> None:
     """Writes `mesh` as a Gmsh 4.1 binary file; node i gets the number i + 1.
 
-    Gmsh stores every field as float64. The dtype and shape are noted in a $Comments
-    section, which other programs pass over, so that integers, float32 and fields of
-    2 components come back as they were. Vectors of 2 components and 2 by 2 tensors
-    are padded with zeros to 3 and 3 by 3, as Gmsh draws them. Cell sets become
-    physical groups.
+    Gmsh stores every field as float64. The dtype and shape, and the field data of the
+    mesh, are noted in a $Comments section, which other programs pass over, so that
+    integers, float32 and fields of 2 components come back as they were. Vectors of 2
+    components and 2 by 2 tensors are padded with zeros to 3 and 3 by 3, as Gmsh draws
+    them. Cell sets become physical groups.
 
     Raises `FormatError` for integers beyond 2^53, which float64 cannot hold.
     """
@@ -51,7 +51,14 @@ def _write_note(file: BinaryIO, mesh: Mesh) -> None:
     def described(data) -> dict:
         return {k: [v.dtype.name, list(v.shape[1:])] for k, v in data.items()}
 
+    whole = {}
+    for name, value in mesh.field_data.items():
+        text = isinstance(value, str)
+        array = np.asarray(value)
+        kind = "text" if text else array.dtype.name if array.dtype.kind != "U" else "U"
+        whole[name] = [kind, value if text else array.tolist()]
     note = {
+        "field_data": whole,
         "cells": list(mesh.cells),
         "NodeData": described(mesh.point_data),
         "ElementData": described(mesh.cell_data),
