@@ -14,7 +14,7 @@ def main() -> None:
     names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
     names = sys.argv[1:] or [name for name in names if not name.startswith("__")]
     torch.set_num_threads(1)
-    console = Console()
+    console = Console(width=100)
     console.print("One thread; medians of alternating repetitions; seconds.")
     for name in names:
         for table in importlib.import_module(f"tests.benchmarks.{name}").tables():

@@ -49,12 +49,19 @@ def _against_the_tree(n: int) -> Table:
         tree = cKDTree(array)
         return tree.sparse_distance_matrix(tree, radius, output_type="ndarray")
 
+    def two_trees() -> Any:
+        tree = cKDTree(array)
+        return tree.sparse_distance_matrix(
+            cKDTree(copy.numpy()), radius, output_type="ndarray"
+        )
+
     seconds = medians(
         {
             "cKDTree.sparse_distance_matrix": distance_matrix,
             "cKDTree.query_pairs (each pair once, unsorted)": lambda: cKDTree(
                 array
             ).query_pairs(radius, output_type="ndarray"),
+            "sparse_distance_matrix of two trees": two_trees,
             "radius_graph, source is target": lambda: radius_graph(
                 points, points, radius
             ),

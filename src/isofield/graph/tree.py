@@ -21,7 +21,8 @@ def radius_keys(clouds: Clouds, radius: float, limit: float) -> Tensor:
     from scipy.spatial import KDTree
 
     same = clouds.source is clouds.target
-    reach = float(radius) * (1 + 16 * torch.finfo(clouds.source.dtype).eps)
+    slack = 16 * torch.finfo(clouds.source.dtype).eps
+    reach, surely = float(radius) * (1 + slack), float(radius) * (1 - slack)
     parts = [np.zeros(0, dtype=np.int64)]
     for s0, s1, t0, t1 in clouds.samples():
         if s0 == s1 or t0 == t1:
@@ -30,24 +31,27 @@ def radius_keys(clouds: Clouds, radius: float, limit: float) -> Tensor:
         tree = KDTree(x.numpy(), balanced_tree=False)
         if same:
             near = tree.query_pairs(reach, output_type="ndarray")
-            i, j = _within(x, x, near[:, 0], near[:, 1], limit)
-            both_ways = (i, j), (j, i), (range(s1 - s0), range(s1 - s0))
-            keys = _keys(both_ways, s0, t0, clouds.bits)
+            i, j = near[:, 0], near[:, 1]
+            keep = _near(x, x, i, j, limit)
+            i, j = (i, j) if keep.all() else (i[keep], j[keep])
+            pairs = [(i, j), (j, i), (range(s1 - s0), range(s1 - s0))]
         else:
             other = KDTree(y.numpy(), balanced_tree=False)
             near = tree.sparse_distance_matrix(other, reach, output_type="ndarray")
-            keys = _keys(
-                [_within(x, y, near["i"], near["j"], limit)], s0, t0, clouds.bits
-            )
+            unsure = np.flatnonzero(near["v"] > surely)
+            keep = _near(x, y, near["i"][unsure], near["j"][unsure], limit)
+            near = near if keep.all() else np.delete(near, unsure[~keep])
+            pairs = [(near["i"], near["j"])]
+        keys = _keys(pairs, s0, t0, clouds.bits)
         keys.sort()
         parts.append(keys)
     return torch.from_numpy(np.concatenate(parts) if len(parts) != 2 else parts[1])
 
 
-def _within(
+def _near(
     x: Tensor, y: Tensor, i: np.ndarray, j: np.ndarray, limit: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The pairs (x_i, y_j) with distance² <= limit.
+) -> np.ndarray:
+    """Whether the pairs (x_i, y_j) have distance² <= limit.
 
     Block by block, so that the coordinates of a block stay in the cache.
     """
@@ -57,7 +61,7 @@ def _within(
         first = torch.from_numpy(np.ascontiguousarray(i[block]))
         second = torch.from_numpy(np.ascontiguousarray(j[block]))
         keep[block] = (squared_distance(x, y, first, second) <= limit).numpy()
-    return (i, j) if keep.all() else (i[keep], j[keep])
+    return keep
 
 
 def _keys(pairs, s0: int, t0: int, bits: int) -> np.ndarray:
