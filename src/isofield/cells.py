@@ -101,11 +101,12 @@ class CellType:
 
     @cached_property
     def children(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
-        """(linear cell type, nodes of `lattice` at its corners) of a uniform refinement.
+        """(linear cell type, nodes of `lattice` at its corners) of each child.
 
-        One child at each corner, then the inner ones, all with det J > 0. Edges are
-        halved; a pyramid gives six pyramids and four tetrahedra; a tetrahedron eight (Bey 1995, doi:10.1007/BF02238487), so
-        that repeated refinement makes at most three shapes of one tetrahedron.
+        Of a uniform refinement: one child at each corner, then the inner ones, all with
+        det J > 0. Edges are halved; a pyramid gives six pyramids and four tetrahedra; a
+        tetrahedron eight (Bey 1995, doi:10.1007/BF02238487), so that repeated
+        refinement makes at most three shapes of one tetrahedron.
         """
         corners = self.linear.reference_points
         lattice = self.lattice.reference_points
@@ -181,7 +182,7 @@ def _monomials(
 
 
 def _function_space(cell: CellType) -> tuple[np.ndarray, np.ndarray]:
-    """Exponents (m, 4) of monomials and their combinations (m, n) that span the space."""
+    """Exponents (m, 4) of monomials, and combinations (m, n) that span the space."""
     d, p, shape = cell.dimension, cell.order, cell.linear.name
     powers = [(*e, *[0] * (3 - d)) for e in product(range(p + 1), repeat=d)]
     rational = [(a, b, 0, k) for a, b, k in [(1, 1, 1), (2, 1, 1), (1, 2, 1)]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -100,7 +101,7 @@ class Discretization:
         return self.integrate(values) / measure.view(-1, *[1] * (values.ndim - 1))
 
     def inner(self, u: Tensor, v: Tensor) -> Tensor:
-        """(B,) `sum_i w_i u_i . v_i`, summed over all components of u and v (N, ...)."""
+        """(B,) `sum_i w_i u_i . v_i` over all components of u and v (N, ...)."""
         return self.integrate((u * v).reshape(len(self), -1).sum(1))
 
     def norm(self, values: Tensor) -> Tensor:
@@ -163,16 +164,17 @@ def from_mesh(
 def _check_positive(weights: Tensor, what: str) -> None:
     wrong = (~((weights > 0) & torch.isfinite(weights))).nonzero().flatten()
     if len(wrong):
+        first = int(wrong[0])
         raise MeshError(
-            f"{len(wrong)} of {len(weights)} {what} have no positive measure, the first "
-            f"is number {int(wrong[0])} with {float(weights[wrong[0]].detach()):.3g}: "
+            f"{len(wrong)} of {len(weights)} {what} have no positive measure, the "
+            f"first is number {first} with {float(weights[first].detach()):.3g}: "
             "orphan points, cells of zero measure, folded cells or non-finite points. "
             "mesh.validate() says which; mesh.mended() removes what can be removed"
         )
 
 
 def pack(samples: Sequence[Discretization]) -> Discretization:
-    """Several discretizations as one: points one after the other, `ptr` between them."""
+    """Several discretizations as one: points one after the other, with their `ptr`."""
     counts = torch.cat([sample.ptr.diff() for sample in samples])
     return Discretization(
         torch.cat([sample.points for sample in samples]),
@@ -186,5 +188,5 @@ def unpack(packed: Discretization) -> list[Discretization]:
     bounds = packed.ptr.tolist()
     return [
         Discretization(packed.points[a:b], packed.weights[a:b])
-        for a, b in zip(bounds, bounds[1:], strict=False)
+        for a, b in pairwise(bounds)
     ]
