@@ -251,8 +251,7 @@ def _report(
             warnings.warn_explicit(
                 warning.message, warning.category, warning.filename, warning.lineno
             )
-    validate = getattr(mesh, "validate", None)
-    if check and validate is not None and not (report := validate()).ok:
-        remarks.append(str(report))
+    if check and not (report := mesh.validate()).ok:
+        remarks.append(" ".join(str(report).split()))
     if remarks:
         warnings.warn(f"{path}: {'; '.join(remarks)}", MeshWarning, stacklevel=3)

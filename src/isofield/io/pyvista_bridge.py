@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 
-from isofield.io import sets
-from isofield.io.registry import FormatError, MeshWarning
+from isofield.io import planar, sets
+from isofield.io.joining import joined
+from isofield.io.registry import FormatError
 from isofield.io.vtk_cells import VTK_NUMBERS, cells_from_vtk, cells_to_vtk
 from isofield.mesh import Mesh
 
 
-def from_pyvista(data: Any) -> Mesh:
+def from_pyvista(data: Any, *, dimension: int | None = 3) -> Mesh:
     """The mesh in a PyVista data set: any grid, surface or composite of them.
 
-    Points are 3-D float64. Pixels, voxels, strips and polylines are translated as
+    dimension : 3 keeps three columns; None and 2 as in `isofield.io.read`.
+
+    Pixels, voxels, strips and polylines are translated as
     `cells_from_vtk` says. The leaves of a composite are joined one after the other; the
     path of names of each leaf ("block/part") becomes a cell set. Arrays that only some
     leaves have are NaN elsewhere where they are floating and are left out otherwise,
@@ -30,15 +32,18 @@ def from_pyvista(data: Any) -> Mesh:
         leaves = _leaves(data, "")
         if not leaves:
             raise FormatError("the data set is empty: no block has any points")
-        return _joined([(name, _leaf(block)) for name, block in leaves])
-    return _leaf(data)
+        mesh = joined([(name, _leaf(block)) for name, block in leaves])
+    else:
+        mesh = _leaf(data)
+    return planar.unpadded(mesh, dimension)
 
 
 def to_pyvista(mesh: Mesh) -> Any:
     """The `pyvista.UnstructuredGrid` with the same cells and fields.
 
     2-D points get z = 0; tensors become rows of 9 components; sets become field data
-    (see `isofield.io.sets`).
+    (see `isofield.io.sets`). `from_pyvista(to_pyvista(mesh), dimension=None)` is `mesh`
+    but for the shape of tensors and of rows of one number.
 
     Raises `FormatError` for cell types that VTK does not have.
     """
@@ -97,18 +102,18 @@ def _leaves(data: Any, path: str) -> list[tuple[str, Any]]:
 
 def _leaf(data: Any) -> Mesh:
     grid = data.cast_to_unstructured_grid()
-    connectivity = np.asarray(grid.cell_connectivity)
-    if len(connectivity) and not 0 <= connectivity.min() <= connectivity.max() < (
-        count := grid.n_points
-    ):
-        raise FormatError(f"cells name points that do not exist; there are {count}")
-    cells, parents = cells_from_vtk(connectivity, grid.offset, grid.celltypes)
+    connectivity = np.array(grid.cell_connectivity)
+    # PyVista renamed the attribute in 0.48
+    offsets = np.array(
+        grid.cell_offsets if hasattr(grid, "cell_offsets") else grid.offset
+    )
+    cells, parents = cells_from_vtk(connectivity, offsets, np.array(grid.celltypes))
     fields, named = sets.from_arrays(_field_data(grid))
     return Mesh(
         points=np.array(grid.points, dtype=np.float64),
         cells=cells,
         point_data={n: np.array(grid.point_data[n]) for n in grid.point_data},
-        cell_data={n: np.asarray(grid.cell_data[n])[parents] for n in grid.cell_data},
+        cell_data={n: np.array(grid.cell_data[n])[parents] for n in grid.cell_data},
         field_data=fields,
         **named,
     )
@@ -126,108 +131,3 @@ def _field_data(grid: Any) -> dict[str, Any]:
         else:
             found[name] = np.array(grid.field_data[name])
     return found
-
-
-def _joined(leaves: list[tuple[str, Mesh]]) -> Mesh:
-    """One mesh of several: points one after the other, cells gathered by type."""
-    meshes = [mesh for _, mesh in leaves]
-    starts = np.cumsum([0, *(len(mesh.points) for mesh in meshes)])
-    kinds = list(dict.fromkeys(kind for mesh in meshes for kind in mesh.cells))
-    blocks = [
-        (number, kind)
-        for kind in kinds
-        for number, mesh in enumerate(meshes)
-        if kind in mesh.cells
-    ]
-    owner = np.concatenate(
-        [
-            np.zeros(0, np.int64),
-            *(
-                np.full(len(meshes[number].cells[kind]), number)
-                for number, kind in blocks
-            ),
-        ]
-    )
-    cells = {
-        kind: np.concatenate(
-            [meshes[n].cells[kind] + starts[n] for n, other in blocks if other == kind]
-        )
-        for kind in kinds
-    }
-    order = _gathered_order(meshes, blocks)
-    cell_data = {
-        name: values[order] for name, values in _filled(meshes, "cell_data").items()
-    }
-    names = [name for name, _ in leaves]
-    fields: dict[str, Any] = {}
-    for mesh in meshes:
-        fields |= mesh.field_data
-    return Mesh(
-        points=np.concatenate([mesh.points for mesh in meshes]),
-        cells=cells,
-        point_data=_filled(meshes, "point_data"),
-        cell_data=cell_data,
-        field_data=fields,
-        cell_sets={
-            name: np.flatnonzero(
-                np.isin(owner, [i for i, n in enumerate(names) if n == name])
-            )
-            for name in dict.fromkeys(names)
-        },
-    )
-
-
-def _gathered_order(meshes: list[Mesh], blocks: list[tuple[int, str]]) -> np.ndarray:
-    """For each cell of the joined mesh, its number counted mesh after mesh."""
-    first: dict[tuple[int, str], int] = {}
-    count = 0
-    for number, mesh in enumerate(meshes):
-        for kind, nodes in mesh.cells.items():
-            first[number, kind] = count
-            count += len(nodes)
-    ranges = [
-        first[number, kind] + np.arange(len(meshes[number].cells[kind]))
-        for number, kind in blocks
-    ]
-    return np.concatenate([np.zeros(0, np.int64), *ranges])
-
-
-def _filled(meshes: list[Mesh], attribute: str) -> dict[str, np.ndarray]:
-    """Arrays of all meshes one after the other; NaN rows where a mesh has none."""
-    counts = [_rows(mesh, attribute) for mesh in meshes]
-    names = dict.fromkeys(name for mesh in meshes for name in getattr(mesh, attribute))
-    joined = {}
-    for name in names:
-        having = [getattr(mesh, attribute).get(name) for mesh in meshes]
-        model = next(values for values in having if values is not None)
-        missing = sum(
-            count
-            for values, count in zip(having, counts, strict=True)
-            if values is None
-        )
-        if missing and not np.issubdtype(model.dtype, np.floating):
-            warnings.warn(
-                f"{attribute} {name!r} is missing in some blocks and was left out",
-                MeshWarning,
-                stacklevel=2,
-            )
-            continue
-        if missing:
-            warnings.warn(
-                f"{attribute} {name!r} is missing in some blocks: {missing} rows NaN",
-                MeshWarning,
-                stacklevel=2,
-            )
-        joined[name] = np.concatenate(
-            [
-                np.full((count, *model.shape[1:]), np.nan) if values is None else values
-                for values, count in zip(having, counts, strict=True)
-            ]
-        )
-    return joined
-
-
-def _rows(mesh: Mesh, attribute: str) -> int:
-    if attribute == "point_data":
-        return len(mesh.points)
-    return sum(len(nodes) for nodes in mesh.cells.values())
