@@ -1,0 +1,248 @@
+"""The window or the picture: panels with a title and a colour bar each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from isofield.plot.backend import drawing_backend
+from isofield.plot.surface import Piece
+
+# Pixels. A panel's picture covers about the same area whatever its shape is.
+_AREA, _LONGEST, _NARROWEST = 600_000, 1200, 460
+_MARGIN, _TITLE, _BAR = 36, 64, 140
+_FONT, _SMALL_FONT = 24, 20
+_MISSING = (0.75, 0.75, 0.75)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One field on one mesh: what to draw, and how its values become colours."""
+
+    title: str
+    pieces: Sequence[Piece]
+    edges: Piece | None
+    quantity: str
+    limits: tuple[float, float]
+    colours: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A look along `towards` (to the eye), without perspective."""
+
+    right: np.ndarray
+    up: np.ndarray
+    towards: np.ndarray
+    centre: np.ndarray
+    width: float
+    height: float
+
+
+def view_of(points: np.ndarray) -> View:
+    """Square on for points in a plane, else from above on the right, z upward."""
+    points = points[np.isfinite(points).all(1)]
+    extent = np.ptp(points, axis=0)
+    flat = extent <= 1e-9 * extent.max()
+    if flat[2]:
+        right, up = np.eye(3)[[0, 1]]
+    elif flat.any():
+        right, up = np.eye(3)[~flat] if flat.sum() == 1 else np.eye(3)[[0, 2]]
+    else:
+        towards = np.array([0.55, -0.75, 0.45])
+        right = np.cross([0, 0, 1], towards)
+        right /= np.linalg.norm(right)
+        up = np.cross(towards / np.linalg.norm(towards), right)
+    towards = np.cross(right, up)
+    frame = np.stack([right, up, towards])
+    seen = points @ frame.T
+    low, high = seen.min(0), seen.max(0)
+    width, height, _ = high - low
+    return View(right, up, towards, (low + high) / 2 @ frame, width, height)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Pixels of one panel and of the room above, and the length of a pixel."""
+
+    width: int
+    height: int
+    top: int
+    scale: float
+
+
+def layout_of(view: View, panels: int, titled: bool) -> Layout:
+    """A panel that fits the view closely, between its title and its bar."""
+    longest = max(view.width, view.height) or 1.0
+    wide, high = (max(side, longest / 8) for side in (view.width, view.height))
+    area = _AREA if panels == 1 else _AREA / 2
+    scale = max(np.sqrt(wide * high / area), longest / _LONGEST)
+    width = max(wide / scale, _NARROWEST)
+    top = _TITLE if titled else _MARGIN
+    height = round(high / scale) + top + _BAR
+    return Layout(round(width) + 2 * _MARGIN, height, top, scale)
+
+
+def show(panels: Sequence[Panel], path: Path | None) -> None:
+    """Draw into a new window, or into the PNG file `path` without one."""
+    points = np.concatenate([p.points[p.cells.ravel()] for p in panels[0].pieces])
+    view = view_of(points)
+    layout = layout_of(view, len(panels), any(panel.title for panel in panels))
+    # Wide shapes one below the other: side by side they would be too small to read.
+    rows = len(panels) if view.width > 2 * view.height else 1
+    columns = len(panels) // rows
+    with drawing_backend(path is None):
+        import pyvista
+
+        plotter = pyvista.Plotter(
+            shape=(rows, columns),
+            window_size=[columns * layout.width, rows * layout.height],
+            off_screen=path is not None,
+            border=False,
+            theme=pyvista.plotting.themes.DocumentTheme(),
+        )
+        plotter.enable_anti_aliasing("ssaa")
+        for number, panel in enumerate(panels):
+            plotter.subplot(*divmod(number, columns))
+            _fill(plotter, panel, view, layout)
+        plotter.link_views()
+        if path is None:
+            plotter.show()
+        else:
+            _save(plotter, path)
+        plotter.close()
+
+
+def _fill(plotter: Any, panel: Panel, view: View, layout: Layout) -> None:
+    """One panel: its pieces, its edges, title and bar."""
+    flat = np.ptp(panel.pieces[0].points @ view.towards) <= 1e-9 * view.width
+    mapper = None
+    for piece in panel.pieces:
+        actor = plotter.add_mesh(
+            _poly_data(piece),
+            scalars="values",
+            clim=panel.limits,
+            cmap=panel.colours,
+            nan_color=_MISSING,
+            show_scalar_bar=False,
+            lighting=not flat,
+            ambient=0.5,
+            diffuse=0.55,
+            line_width=4,
+            point_size=_dot_size(piece, view, layout),
+            render_points_as_spheres=True,
+            interpolate_before_map=True,
+        )
+        mapper = actor.mapper
+    if panel.edges is not None and len(panel.edges.cells):
+        # Towards the eye by less than can be seen, else they are hidden in part.
+        lines = replace(panel.edges, points=panel.edges.points + _nearer(view))
+        plotter.add_mesh(
+            _poly_data(lines), color="black", opacity=0.3, line_width=1, lighting=False
+        )
+    _add_bar(plotter, panel, mapper, layout)
+    if panel.title:
+        _add_text(plotter, panel.title, 1 - layout.top / 2 / layout.height)
+    _aim(plotter, view, layout)
+
+
+def _nearer(view: View) -> np.ndarray:
+    return view.towards * 2e-3 * (view.width + view.height)
+
+
+def _add_bar(plotter: Any, panel: Panel, mapper: Any, layout: Layout) -> None:
+    bar = plotter.add_scalar_bar(
+        "",
+        mapper=mapper,
+        n_labels=5,
+        fmt="%.3g",
+        vertical=False,
+        width=0.8,
+        height=66 / layout.height,
+        position_x=0.1,
+        position_y=12 / layout.height,
+        label_font_size=_SMALL_FONT,
+        unconstrained_font_size=True,
+        unique_bar=True,
+    )
+    bar.SetTextPositionToPrecedeScalarBar()
+    _set_font(bar.GetLabelTextProperty())
+    _add_text(plotter, panel.quantity, 104 / layout.height)
+
+
+def _add_text(plotter: Any, text: str, height: float) -> None:
+    """A centred line at a height given as a fraction of the panel's."""
+    import pyvista
+
+    # VTK would take $...$ for formulas and | for columns.
+    line = pyvista.Text(text.replace("$", r"\$").replace("|", "\N{DIVIDES}"))
+    line.prop.font_size = _FONT
+    line.prop.color = "black"
+    line.prop.justification_horizontal = "center"
+    line.prop.justification_vertical = "center"
+    _set_font(line.prop)
+    place = line.GetPositionCoordinate()
+    place.SetCoordinateSystemToNormalizedViewport()
+    place.SetValue(0.5, height)
+    plotter.add_actor(line)
+
+
+def _set_font(properties: Any) -> None:
+    """VTK's own fonts lack Greek letters and minus signs, and say nothing of it."""
+    import matplotlib
+
+    font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    from_file = 4  # VTK_FONT_FILE
+    properties.SetFontFamily(from_file)
+    properties.SetFontFile(str(font))
+
+
+def _aim(plotter: Any, view: View, layout: Layout) -> None:
+    """A parallel camera; the view's centre between the title and the bar."""
+    focus = view.centre - view.up * layout.scale * (_BAR - layout.top) / 2
+    distance = 10 * (view.width + view.height) or 1.0
+    camera = plotter.camera
+    camera.parallel_projection = True
+    camera.focal_point = focus
+    camera.position = focus + view.towards * distance
+    camera.up = view.up
+    camera.parallel_scale = layout.scale * layout.height / 2
+    plotter.renderer.camera_set = True
+    plotter.renderer.reset_camera_clipping_range()
+
+
+def _poly_data(piece: Piece) -> Any:
+    """VTK's surface of the piece, with the array "values"."""
+    import pyvista
+
+    used, numbers = np.unique(piece.cells, return_inverse=True)
+    cells = numbers.reshape(piece.cells.shape)
+    rows = np.insert(cells, 0, cells.shape[1], axis=1).ravel()
+    kind: Any = {1: "verts", 2: "lines"}.get(cells.shape[1], "faces")
+    data: Any = pyvista.PolyData(piece.points[used], **{kind: rows})
+    if piece.at == "points":
+        data.point_data["values"] = piece.values[used]
+    else:
+        data.cell_data["values"] = piece.values
+    return data
+
+
+def _dot_size(piece: Piece, view: View, layout: Layout) -> float:
+    """Pixels of a dot: about the distance between points spread over the view."""
+    spacing = np.sqrt(max(view.width * view.height, 1e-300) / len(piece.cells))
+    return float(np.clip(0.8 * spacing / layout.scale, 4, 24))
+
+
+def _save(plotter: Any, path: Path) -> None:
+    """Write the picture beside its place, then rename, so that none is ever half."""
+    partial = path.with_name(f".{path.stem}.{os.getpid()}.png")
+    try:
+        plotter.screenshot(partial, return_img=False)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
