@@ -9,6 +9,7 @@ from isofield.io.meshio_bridge import from_meshio, to_meshio
 from isofield.io.pyvista_bridge import from_pyvista, to_pyvista
 from isofield.io.registry import FormatError, MeshWarning, known_suffixes
 from isofield.io.series import MeshSeries
+from isofield.io.trimesh_bridge import from_trimesh, to_trimesh
 
 __all__ = [
     "read",
@@ -19,6 +20,8 @@ __all__ = [
     "to_meshio",
     "from_pyvista",
     "to_pyvista",
+    "from_trimesh",
+    "to_trimesh",
     "FormatError",
     "MeshWarning",
     "known_suffixes",

@@ -15,7 +15,8 @@ from isofield.mesh import Mesh
 
 def refusals(mesh: Mesh, holds: Holds) -> list[str]:
     """Each thing in `mesh` that a format with these `holds` would lose, in words."""
-    lost = [
+    lost = [holds.loses] if holds.loses else []
+    lost += [
         f"{len(nodes)} {kind} cells"
         for kind, nodes in mesh.cells.items()
         if len(nodes) and kind not in holds.cells

@@ -61,6 +61,7 @@ class Holds:
     cells : names of the cell types, as in `isofield.cells`.
     field_data : rule for whole-mesh arrays; texts are tested as (1,) arrays of text.
     point_sets, cell_sets, facet_sets : pattern that the names of sets must match.
+    loses : what is lost of every mesh, in words, so that `lossy=True` is needed.
     ordered : False where the file has its own order of cell types, so that types come
         back in another order (cell data and sets follow their cells).
     """
@@ -72,6 +73,7 @@ class Holds:
     point_sets: str | None = None
     cell_sets: str | None = None
     facet_sets: str | None = None
+    loses: str = ""
     ordered: bool = True
 
 
@@ -107,6 +109,10 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     ".vtu": ("vtu:FORMAT",),
     ".vtp": ("vtu:SURFACES",),
     ".pvd": ("pvd:FORMAT",),
+    ".ply": ("ply:FORMAT",),
+    ".stl": ("stl:FORMAT",),
+    ".off": ("off:FORMAT",),
+    ".obj": ("obj:FORMAT",),
     ".vtk": ("vtk_reader:LEGACY",),
     ".vti": ("vtk_reader:STRUCTURED",),
     ".vtr": ("vtk_reader:STRUCTURED",),

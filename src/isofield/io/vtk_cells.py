@@ -84,7 +84,11 @@ _CUT: dict[int, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     15: ("wedge", _prism),
     16: ("wedge", _prism),
 }
-_CUT_WARNS = {7: "polygons", 15: "pentagonal prisms", 16: "hexagonal prisms"}
+_CUT_WARNS = {
+    7: "polygons of five corners or more",
+    15: "pentagonal prisms",
+    16: "hexagonal prisms",
+}
 
 
 def cells_from_vtk(
@@ -115,6 +119,7 @@ def cells_from_vtk(
         raise FormatError(
             f"the cells need {offsets[-1]} node numbers, there are {len(connectivity)}"
         )
+    _warn_of_cuts(types, sizes)
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
     for number, size in np.unique(np.stack([types, sizes], axis=1), axis=0).tolist():
         numbers = np.flatnonzero((types == number) & (sizes == size))
@@ -137,15 +142,9 @@ def _translated(
     if number == 7 and size in (3, 4):
         return ("triangle" if size == 3 else "quad"), nodes, numbers
     if number == 0:
-        _warn(f"{count} empty cells were left out")
         return "", nodes, numbers
     if number in _CUT:
         name, cut = _CUT[number]
-        if number in _CUT_WARNS:
-            _warn(
-                f"{count} {_CUT_WARNS[number]} of {size} nodes were cut from their "
-                f"first corner into {name} cells, which is right where they are convex"
-            )
         cut_cells = [cut(cell) for cell in nodes]
         return (
             name,
@@ -162,8 +161,21 @@ def _translated(
     )
 
 
-def _warn(text: str) -> None:
-    warnings.warn(text, MeshWarning, stacklevel=2)
+def _warn_of_cuts(types: np.ndarray, sizes: np.ndarray) -> None:
+    found = {
+        words: int(((types == number) & (sizes > 4)).sum())
+        for number, words in _CUT_WARNS.items()
+    }
+    cut = [f"{count} {words}" for words, count in found.items() if count]
+    if cut:
+        warnings.warn(
+            f"{' and '.join(cut)} were cut from their first corner into triangles or "
+            "wedges, which is right where they are convex",
+            MeshWarning,
+            stacklevel=3,
+        )
+    if empty := int((types == 0).sum()):
+        warnings.warn(f"{empty} empty cells were left out", MeshWarning, stacklevel=3)
 
 
 def _ordered(
