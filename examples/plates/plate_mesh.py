@@ -56,7 +56,7 @@ def triangulated(
     import gmsh
 
     if not gmsh.isInitialized():
-        gmsh.initialize(interruptible=False)
+        gmsh.initialize(readConfigFiles=False, interruptible=False)
     for option, value in _GMSH_OPTIONS.items():
         gmsh.option.setNumber(option, value)
     gmsh.model.add("plate")
