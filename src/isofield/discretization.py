@@ -126,8 +126,9 @@ def from_mesh(
     Only cells of the highest dimension carry measure. Orientation does not matter.
     Points and weights are float64, or of the type and device of `points`.
 
-    Raises `MeshError` where there is nothing to measure or a weight is not positive:
-    orphan points, cells of zero measure, badly folded cells.
+    Raises `MeshError` where there is nothing to measure, where a point is in no cell
+    of the highest dimension, or where a weight is not positive: cells of zero measure,
+    badly folded cells.
     """
     if at not in ("points", "cells"):
         raise ValueError(f'at: expected "points" or "cells", got {at!r}')
@@ -153,6 +154,7 @@ def from_mesh(
         _check_positive(weights, "cells")
         centres = torch.cat([cell_centroids(points, n, kind) for kind, n in blocks])
         return Discretization(centres, weights)
+    _check_used(mesh, [nodes for _, nodes in blocks])
     weights = points.new_zeros(len(points))
     for kind, nodes in blocks:
         shares = lumped_weights(points, nodes, kind)
@@ -161,15 +163,31 @@ def from_mesh(
     return Discretization(points, weights)
 
 
+def _check_used(mesh: Mesh, blocks: Sequence[Tensor]) -> None:
+    """Every point is in a cell of the highest dimension."""
+    outside = torch.ones(len(mesh.points), dtype=torch.bool)
+    for nodes in blocks:
+        outside[nodes.reshape(-1).cpu()] = False
+    numbers = outside.nonzero().flatten()
+    if len(numbers):
+        d = mesh.dimension
+        raise MeshError(
+            f"{len(numbers)} of {len(outside)} points, the first is number "
+            f"{int(numbers[0])}, are in no cell of dimension {d} and so have no "
+            "measure. mesh.mended() drops points in no cell at all, "
+            f"mesh.of_dimension({d}) also cells of lower dimension with their points"
+        )
+
+
 def _check_positive(weights: Tensor, what: str) -> None:
     wrong = (~((weights > 0) & torch.isfinite(weights))).nonzero().flatten()
     if len(wrong):
         first = int(wrong[0])
         raise MeshError(
             f"{len(wrong)} of {len(weights)} {what} have no positive measure, the "
-            f"first is number {first} with {float(weights[first].detach()):.3g}: "
-            "orphan points, cells of zero measure, folded cells or non-finite points. "
-            "mesh.validate() says which; mesh.mended() removes what can be removed"
+            f"first is number {first} with {float(weights[first].detach()):.3g}: cells "
+            "of zero measure, folded cells or non-finite points. mesh.validate() says "
+            "which; mesh.mended() removes what can be removed"
         )
 
 

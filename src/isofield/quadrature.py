@@ -121,7 +121,10 @@ def density_degree(kind: str, coordinates: int) -> int:
     cell = CELL_TYPES[kind]
     d, p = cell.dimension, cell.order
     if cell.linear.name in ("vertex", "line", "triangle", "tetra"):
-        degree = d * (p if kind == "triangle7" else p - 1)
+        # One bubble enters det J linearly: degree 2 from it, 1 from the rest.
+        degree = 3 if kind == "triangle7" else d * (p - 1)
+    elif kind == "pyramid":
+        degree = 1
     else:
         degree = d * p - 1
     return degree if d == coordinates else 2 * degree + 2 * (degree > 0)
@@ -199,14 +202,20 @@ def lumped_weights(points: Tensor, nodes: Tensor, kind: str) -> Tensor:
     reference coordinates. The measure is that of the curved cell itself: the shares
     sum to `cell_measures`. Exact for linear functions on straight-sided cells.
     """
-    at, shares = _lumping(kind, density_degree(kind, points.shape[1]))
+    cell, d = CELL_TYPES[kind], points.shape[1]
+    at, shares = _lumping(kind, density_degree(kind, d))
     shares = torch.tensor(shares, dtype=points.dtype, device=points.device)
     step = max(1, _BLOCK // max(1, at.size))
-    blocks = []
-    for block in torch.split(nodes, step):
-        weights = density(points, block, kind, at) @ shares
-        blocks.append(weights * weights.detach().sum(1, keepdim=True).sign())
-    return torch.cat(blocks) if blocks else points.new_zeros(0, shares.shape[1])
+    blocks = [
+        density(points, block, kind, at) @ shares for block in torch.split(nodes, step)
+    ]
+    weights = torch.cat(blocks) if blocks else points.new_zeros(0, shares.shape[1])
+    total = weights.sum(1, keepdim=True)
+    if cell.order == 2 and (cell.dimension < d or cell.linear.name == "pyramid"):
+        # The density is no polynomial on the children: their rules are not exact.
+        measure = cell_measures(points, nodes, kind)[:, None]
+        return weights * (measure / torch.where(total == 0, 1.0, total))
+    return weights * total.detach().sign()
 
 
 # Entries of the Jacobians that are held at once: about 64 MB in float64.
