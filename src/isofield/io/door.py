@@ -116,7 +116,8 @@ def write(path: str | os.PathLike, mesh: Mesh, *, lossy: bool = False) -> None:
         raise FormatError(f"{path}: is a folder; give the name of a file")
     mesh = _storable(path, mesh, chosen, lossy)
     holds_integers = chosen.holds.field_data is not None
-    _placed(path, chosen, planar.padded(mesh, marked=holds_integers))
+    ready = planar.padded(mesh, marked=holds_integers)
+    _named(path, lambda: _placed(path, chosen, ready), "not written: ")
 
 
 def _storable(path: Path, mesh: Mesh, chosen: Format, lossy: bool) -> Mesh:
@@ -180,24 +181,22 @@ def _first(path: Path, attempt: Callable[[Format], Result]) -> tuple[Result, For
     failures: list[FormatError] = []
     for one in candidates:
         try:
-            return _named(path, lambda one=one: attempt(one), one), one
+            kind = f"not a readable {one.name} file: "
+            return _named(path, lambda one=one: attempt(one), kind), one
         except FormatError as error:
             failures.append(error)
     raise failures[0]
 
 
-def _named(
-    path: Path, action: Callable[[], Result], chosen: Format | None = None
-) -> Result:
+def _named(path: Path, action: Callable[[], Result], kind: str = "") -> Result:
     """Run `action`; whatever fails in it becomes one line that begins with the path."""
-    kind = f"not a readable {chosen.name} file: " if chosen else ""
     try:
         return action()
     except READER_FAILURES as error:
         text = " ".join(str(error).split()) or type(error).__name__
         if not isinstance(error, ValueError):
             text = f"{type(error).__name__}: {text}"
-        if text.startswith(f"{path}: "):
+        if text.startswith(str(path)):
             raise FormatError(text) from error
         raise FormatError(f"{path}: {kind}{text[:400]}") from error
 

@@ -151,9 +151,15 @@ def formats(path: Path) -> list[Format]:
             f"{path}: no format has the suffix {path.suffix!r}; known are "
             f"{' '.join(known_suffixes())}"
         )
-    found = []
-    for place in places:
-        module, attribute = place.split(":")
-        loaded = importlib.import_module(f"isofield.io.{module}")
-        found.append(getattr(loaded, attribute))
-    return found
+    return [_loaded(place) for place in places]
+
+
+def all_formats() -> list[Format]:
+    """Every format once, in the order of the suffixes."""
+    places = dict.fromkeys(place for places in _SUFFIXES.values() for place in places)
+    return [_loaded(place) for place in places]
+
+
+def _loaded(place: str) -> Format:
+    module, attribute = place.split(":")
+    return getattr(importlib.import_module(f"isofield.io.{module}"), attribute)

@@ -115,7 +115,7 @@ LEGACY = Format(
         cells=frozenset(VTK_NUMBERS),
         point_data=_DATA,
         cell_data=_DATA,
-        field_data=Arrays(FLOATS | INTEGERS, lambda row: len(row) <= 1, r"\S+"),
+        field_data=_DATA,
     ),
 )
 STRUCTURED = Format(
