@@ -31,7 +31,7 @@ _FAMILIES: list[tuple[str, str | dict[int, str]]] = [
     (r"(?:C3D|DC3D|DCC3D|AC3D|SC|CSS|COH3D|Q3D|EC3D|F3D|GK3D)(\d+)[A-Z]*", _SOLIDS),
     (
         r"(?:CPS|CPE|CPEG|CAX|CGAX|CAXA|DC2D|DCC2D|DCAX|DCCAX|AC2D|ACAX|WARP2D|M3D|"
-        r"R3D|SFM3D|DS|S|STRI|COH2D|COHAX|CPEF|CPSF)(\d)\d?[A-Z]*",
+        r"R3D|SFM3D|DS|S|STRI|COH2D|COHAX|CPEF|CPSF)(\d)\d?(?:[A-Z]+5?)?",
         _COUNTED,
     ),
     (r"(?:T[23]D|R2D|RAX|DC1D|AC1D|M2D|RB[23]D)2[A-Z]*", "line"),
