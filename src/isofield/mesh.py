@@ -170,9 +170,9 @@ class Mesh:
         The points keep their numbers; new ones follow. Point fields and curved geometry
         are interpolated by the cell's own shape functions, cell data are inherited.
         Neighbours of different types still fit (a quadratic cell beside a linear one
-        does not fit before either). The measure stays the same for linear cells and for
-        straight quadratic ones. A new point is in a point set if all the points that it
-        is interpolated from are, and, for a set on the boundary, if it lies there too.
+        does not fit before either). The measure stays the same, straight or curved. A
+        new point is in a point set if all the points that it is interpolated from are,
+        and, for a set on the boundary, if it lies there too.
 
         Warns where an integer field becomes float64, since means are not integers.
         """
