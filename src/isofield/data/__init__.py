@@ -1,0 +1,17 @@
+"""Samples, normalizers and the batches of mixed resolution that training draws."""
+
+from isofield.data.fields import Field, FieldError, check_same_fields, stacked
+from isofield.data.normalizer import Normalizer
+from isofield.data.sample import Sample, collate
+from isofield.data.sampler import node_batches
+
+__all__ = [
+    "Field",
+    "FieldError",
+    "check_same_fields",
+    "stacked",
+    "Normalizer",
+    "Sample",
+    "collate",
+    "node_batches",
+]

@@ -1,0 +1,132 @@
+"""Named fields of meshes, stacked into the channels of a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from isofield.cells import CELL_TYPES
+from isofield.mesh import Mesh
+
+Site = Literal["points", "cells"]
+
+
+class FieldError(ValueError):
+    """A field is missing, has another shape than expected, or holds no number."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """name : as in the mesh. shape : of its value at one point; () for a scalar, (3,)
+    for a vector, (3, 3) for a tensor. unit : text for labels, empty where unknown."""
+
+    name: str
+    shape: tuple[int, ...] = ()
+    unit: str = ""
+
+    @property
+    def channels(self) -> int:
+        """The number of components."""
+        return math.prod(self.shape)
+
+    @classmethod
+    def of(cls, name: str, mesh: Mesh, at: Site, where: str = "the mesh") -> Field:
+        """The field as this mesh has it. Raises `FieldError` where it has not."""
+        values = _values(name, mesh, at, {}, where)
+        return cls(name, values.shape[1:], str(mesh.field_data.get(f"unit:{name}", "")))
+
+
+def stacked(
+    mesh: Mesh,
+    fields: Sequence[Field],
+    at: Site = "points",
+    values: Mapping[str, float] | None = None,
+    where: str = "the mesh",
+) -> np.ndarray:
+    """The components of several fields side by side.
+
+    A field is looked for among `values`, then in the point data (or cell data), then
+    among the numbers in the mesh's field data, which count as constant.
+
+    Returns (N, C) float64, C the sum of the fields' channels. Raises `FieldError`,
+    naming `where`, for a field that is missing, of another shape, or not finite.
+    """
+    columns = []
+    for field in fields:
+        found = _values(field.name, mesh, at, values or {}, where)
+        if found.shape[1:] != field.shape:
+            raise FieldError(
+                f"{where}: field {field.name!r} has shape {found.shape[1:]} per point, "
+                f"expected {field.shape}"
+            )
+        wrong = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))
+        if len(wrong):
+            raise FieldError(
+                f"{where}: field {field.name!r} is not finite at {len(wrong)} of "
+                f"{len(found)} {at}, the first is number {wrong[0]}"
+            )
+        columns.append(found.reshape(len(found), -1))
+    rows = _n_sites(mesh, at)
+    return np.concatenate([np.empty((rows, 0)), *columns], axis=1)
+
+
+def check_same_fields(
+    meshes: Sequence[Mesh],
+    names: Sequence[Sequence[str]],
+    at: Site,
+    wheres: Sequence[str],
+) -> list[list[Field]]:
+    """The fields of these names as all meshes have them.
+
+    names : several lists, for instance inputs and targets. Raises `FieldError` where a
+    mesh lacks one or has it in another shape than the first mesh.
+    """
+    specified = [
+        [Field.of(n, meshes[0], at, wheres[0]) for n in part] for part in names
+    ]
+    for mesh, where in zip(meshes, wheres, strict=True):
+        for part in specified:
+            stacked(mesh, part, at, where=where)
+    return specified
+
+
+def _values(
+    name: str, mesh: Mesh, at: Site, given: Mapping[str, float], where: str
+) -> np.ndarray:
+    rows = _n_sites(mesh, at)
+    if name in given:
+        return np.full(rows, float(given[name]))
+    data = mesh.point_data if at == "points" else mesh.cell_data
+    if name in data:
+        values = np.asarray(data[name])
+        if values.dtype.kind not in "fiub":
+            raise FieldError(
+                f"{where}: field {name!r} holds {values.dtype}, expected real numbers"
+            )
+        if at == "cells":
+            values = values[top_cells(mesh)]
+        return values.astype(np.float64)
+    constant = np.asarray(mesh.field_data.get(name, np.empty(0)))
+    if constant.size == 1 and constant.dtype.kind in "fiub":
+        return np.full(rows, float(constant.reshape(())))
+    known = sorted({*data, *(k for k in mesh.field_data if not k.startswith("unit:"))})
+    raise FieldError(
+        f"{where}: no field {name!r} at {at}; it has {', '.join(known) or 'none'}"
+    )
+
+
+def _n_sites(mesh: Mesh, at: Site) -> int:
+    return len(mesh.points) if at == "points" else int(top_cells(mesh).sum())
+
+
+def top_cells(mesh: Mesh) -> np.ndarray:
+    """Which cells have the mesh's own dimension and so carry its measure."""
+    top = [
+        np.full(len(nodes), CELL_TYPES[kind].dimension == mesh.dimension)
+        for kind, nodes in mesh.cells.items()
+    ]
+    return np.concatenate(top) if top else np.empty(0, bool)

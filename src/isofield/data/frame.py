@@ -1,0 +1,37 @@
+"""Coordinates without a unit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from isofield.discretization import Discretization
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Coordinates in which a network works: `(x - origin) / length`.
+
+    origin : (d,), length : both in the meshes' unit of length.
+    """
+
+    origin: tuple[float, ...]
+    length: float
+
+    @classmethod
+    def around(cls, domains: Sequence[Discretization]) -> Frame:
+        """The lower corner and the largest extent of the box of all points."""
+        lower = torch.stack([domain.points.amin(0) for domain in domains]).amin(0)
+        upper = torch.stack([domain.points.amax(0) for domain in domains]).amax(0)
+        return cls(tuple(lower.tolist()), float((upper - lower).max()))
+
+    def scaled(self, domain: Discretization) -> Discretization:
+        """Points and weights in units of the length; weights count as length^d."""
+        origin = torch.tensor(self.origin).to(domain.points)
+        return Discretization(
+            (domain.points - origin) / self.length,
+            domain.weights / self.length**domain.dimension,
+            domain.ptr,
+        )

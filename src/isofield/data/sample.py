@@ -1,0 +1,60 @@
+"""One discretized field with its plan, and several of them as a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from isofield.discretization import Discretization, pack
+from isofield.layers.plan import Plan, pack_plans
+
+
+class Sample(Data):
+    """Points, their weights, input and target channels, and what a model prepared.
+
+    pos : (N, d) scaled points. weights : (N,). x : (N, C_in) and y : (N, C_out),
+    normalized. plan : the model's plan, from these points to these points.
+
+    Every tensor has one row per point and none holds point numbers, so batching
+    concatenates rows and adds nothing to any value.
+    """
+
+    def __cat_dim__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """Rows are points in every tensor."""
+        return 0
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        """No tensor holds point numbers."""
+        return 0
+
+    @property
+    def domain(self) -> Discretization:
+        """The points with their measure."""
+        return Discretization(self.pos, self.weights)  # type: ignore[arg-type]
+
+
+class Batch(NamedTuple):
+    """Samples one after the other: domain.ptr tells where each begins."""
+
+    domain: Discretization
+    plan: Plan
+    x: Tensor
+    y: Tensor
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return Batch(*(part.to(device) for part in self))
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Several samples as one batch, block by block."""
+    return Batch(
+        pack([sample.domain for sample in samples]),
+        pack_plans([sample.plan for sample in samples]),
+        torch.cat([sample.x for sample in samples]),  # type: ignore[arg-type]
+        torch.cat([sample.y for sample in samples]),  # type: ignore[arg-type]
+    )

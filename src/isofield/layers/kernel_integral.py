@@ -1,0 +1,289 @@
+"""The kernel integral of graph neural operators."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from isofield.discretization import Discretization
+from isofield.graph import Graph, radius_graph
+from isofield.layers.operator import Operator
+from isofield.layers.plan import Plan
+
+Kernel = Literal["full", "diagonal", "low_rank"]
+
+
+@dataclass(frozen=True, eq=False)
+class KernelPlan(Plan):
+    """graph : E pairs within the radius, sorted by target. offset : (E, d), (y - x)/r.
+    weight : (E,), window times the measure of y over the measure of the ball."""
+
+    graph: Graph
+    offset: Tensor
+    weight: Tensor
+
+
+def kernel_plan(
+    source: Discretization,
+    target: Discretization,
+    radius: float,
+    measure_dimension: int | None = None,
+) -> KernelPlan:
+    """Pairs of points within a radius and their weights in the windowed integral.
+
+    `weight_ij = g (1 - rho_ij^2)^2 w_j / (|B_m| r^m)` with `rho = |y_j - x_i| / r` and
+    `g = (m + 2)(m + 4) / 8`, so that inside the domain the weights of one target sum to
+    1. The window vanishes with its derivative where a point enters the ball.
+
+    measure_dimension : m, the dimension of the measure: d unless the points lie on a
+        surface or curve.
+    """
+    graph = radius_graph(source, target, radius)
+    from_, to = graph.edge_index
+    offset = (source.points[from_] - target.points[to]) / radius
+    window = (1 - (offset * offset).sum(1)).clamp(min=0).square()
+    m = source.dimension if measure_dimension is None else measure_dimension
+    ball = math.pi ** (m / 2) / math.gamma(m / 2 + 1) * radius**m
+    mean_window = 8 / ((m + 2) * (m + 4))
+    return KernelPlan(
+        graph, offset, window * source.weights[from_] / (mean_window * ball)
+    )
+
+
+class KernelBasis(nn.Module):
+    """B learned functions `phi_b((y - x)/r)` on the ball, windowed and in the measure.
+
+    They are the part of a low-rank kernel `kappa = sum_b phi_b W_b` that is evaluated
+    per pair; several integrals with their own matrices W_b may share one evaluation.
+    """
+
+    def __init__(self, dimension: int, radius: float, rank: int, hidden: int) -> None:
+        super().__init__()
+        self.radius = radius
+        self.network = _network(dimension, hidden, rank)
+
+    def prepare(self, source: Discretization, target: Discretization) -> KernelPlan:
+        """Neighbours, offsets and weights, in the precision of the points."""
+        return kernel_plan(source, target, self.radius)
+
+    def forward(self, plan: KernelPlan) -> Tensor:
+        """(E, B) the functions at every pair, times the weight of the pair."""
+        return self.network(plan.offset) * plan.weight[:, None]
+
+
+class Mixing(nn.Module):
+    """`v = sum_b (Phi_b u) W_b` for values Phi_b that are given pair by pair."""
+
+    def __init__(self, rank: int, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        scale = (in_channels * rank) ** -0.5
+        self.matrices = nn.Parameter(
+            scale * torch.randn(rank, in_channels, out_channels)
+        )
+
+    def forward(self, phi: Tensor, u: Tensor, graph: Graph) -> Tensor:
+        """phi (E, B), u (N, C_in) -> (M, C_out)."""
+        return low_rank_product(phi, u, self.matrices, graph)
+
+
+class KernelIntegral(Operator):
+    """`v(x) = int_{B(x, r)} omega_r(x, y) kappa(x, y) u(y) dmu(y)`.
+
+    omega_r is the window `(1 - |y - x|^2/r^2)^2` of unit mass (see `kernel_plan`),
+    kappa is a small network of `(y - x)/r`. Linear kernels are matrices C_out x C_in:
+
+    - `"full"`: every entry comes from the network; cost E C_out C_in.
+    - `"diagonal"`: C_in = C_out, one number per channel.
+    - `"low_rank"`: `kappa = sum_b phi_b((y - x)/r) W_b`, b = 1..rank, the network gives
+      the phi_b. Applied as `sum_b (Phi_b u) W_b`, so no pair ever carries channels.
+
+    With `nonlinear` the network sees u(y) too and its value is the integrand itself:
+    `v(x) = int omega_r(x, y) kappa(x, y, u(y)) dmu(y)`, kappa in R^{C_out}.
+
+    The sum over points carries their weights: it converges to the integral with the
+    order of the quadrature (2 for lumped weights), on any source and target points.
+
+    in_channels, out_channels : C_in, C_out. dimension : d, coordinates of a point.
+    radius : length; choose at least three spacings of the coarsest source. hidden :
+    width of the network. rank : number of phi_b. chunk : pairs whose network values are
+    held at one time; the rest is recomputed in the backward pass.
+
+    Source: Li et al., Neural operator: graph kernel network, arXiv:2003.03485, here
+    with the quadrature weights in the sum and a window at the edge of the ball.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        dimension: int,
+        radius: float,
+        *,
+        kernel: Kernel = "low_rank",
+        nonlinear: bool = False,
+        hidden: int = 32,
+        rank: int = 8,
+        chunk: int = 1 << 18,
+    ) -> None:
+        super().__init__()
+        if kernel not in ("full", "diagonal", "low_rank"):
+            raise ValueError(
+                f"kernel: expected 'full', 'diagonal' or 'low_rank', got {kernel!r}"
+            )
+        if kernel == "diagonal" and in_channels != out_channels:
+            raise ValueError(
+                "a diagonal kernel needs in_channels == out_channels, got "
+                f"{in_channels} and {out_channels}"
+            )
+        self.radius = radius
+        self.chunk = chunk
+        self.form = "nonlinear" if nonlinear else kernel
+        self.channels = (in_channels, out_channels)
+        inputs = dimension + (in_channels if nonlinear else 0)
+        outputs = {
+            "nonlinear": out_channels,
+            "full": in_channels * out_channels,
+            "diagonal": in_channels,
+            "low_rank": rank,
+        }[self.form]
+        self.network = _network(inputs, hidden, outputs)
+        if self.form == "low_rank":
+            self.mixing = Mixing(rank, in_channels, out_channels)
+
+    def prepare(self, source: Discretization, target: Discretization) -> KernelPlan:
+        """Neighbours, offsets and weights, in the precision of the points."""
+        return kernel_plan(source, target, self.radius)
+
+    def forward(self, u: Tensor, plan: KernelPlan) -> Tensor:
+        """(N, C_in) at the source points -> (M, C_out) at the target points."""
+        if plan.graph.n_edges <= self.chunk:
+            return self._integrate(u, plan)
+        return torch.cat(
+            [
+                checkpoint(self._integrate, u, part, use_reentrant=False)
+                for part in _by_targets(plan, self.chunk)
+            ]
+        )
+
+    def _integrate(self, u: Tensor, plan: KernelPlan) -> Tensor:
+        weight = plan.weight[:, None]
+        if self.form == "low_rank":
+            return self.mixing(self.network(plan.offset) * weight, u, plan.graph)
+        values = u.index_select(0, plan.graph.source)
+        if self.form == "nonlinear":
+            integrand = self.network(torch.cat([plan.offset, values], 1))
+        elif self.form == "diagonal":
+            integrand = self.network(plan.offset) * values
+        else:
+            kappa = self.network(plan.offset).view(-1, *self.channels)
+            integrand = torch.einsum("eio,ei->eo", kappa, values)
+        v = integrand.new_zeros(plan.graph.n_targets, integrand.shape[1])
+        return v.index_add(0, plan.graph.target, weight * integrand)
+
+
+def _network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """A network whose outputs begin as varied functions of size 1 on the unit ball."""
+    network = nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.GELU(),
+        nn.Linear(hidden, hidden),
+        nn.GELU(),
+        nn.Linear(hidden, outputs),
+    )
+    with torch.no_grad():
+        network[0].weight.mul_(3)
+        points = torch.randn(1024, inputs)
+        points *= torch.rand(1024, 1) ** (1 / inputs) / points.norm(dim=1, keepdim=True)
+        size = network(points).square().mean(0).sqrt()
+        network[-1].weight.div_(size[:, None])
+        network[-1].bias.div_(size)
+    return network
+
+
+def _by_targets(plan: KernelPlan, chunk: int) -> list[KernelPlan]:
+    """The plan in pieces of whole targets, about `chunk` pairs each."""
+    ptr = plan.graph.ptr
+    n = plan.graph.n_targets
+    starts = torch.arange(0, int(ptr[-1]), chunk, device=ptr.device)
+    cuts = torch.searchsorted(ptr, starts).clamp(max=n).unique().tolist()
+    cuts = sorted({0, *cuts, n})
+    pieces = []
+    for first, last in pairwise(cuts):
+        a, b = int(ptr[first]), int(ptr[last])
+        edges = plan.graph.edge_index[:, a:b].clone()
+        edges[1] -= first
+        part = Graph(edges, plan.graph.n_sources, last - first)
+        pieces.append(KernelPlan(part, plan.offset[a:b], plan.weight[a:b]))
+    return pieces
+
+
+class _Pattern(NamedTuple):
+    """A sparsity pattern by rows, and the order of its entries by columns."""
+
+    row_ptr: Tensor
+    column: Tensor
+    column_ptr: Tensor
+    row: Tensor
+    by_column: Tensor
+
+
+def _pattern(graph: Graph) -> _Pattern:
+    source, target = graph.edge_index
+    by_column = torch.argsort(source, stable=True)
+    counts = torch.bincount(source, minlength=graph.n_sources)
+    column_ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    return _Pattern(graph.ptr, source, column_ptr, target[by_column], by_column)
+
+
+def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Tensor:
+    """`v_i = sum_b sum_j phi_ij^b u_j W_b` over the pairs of a graph.
+
+    phi : (E, B). u : (N, C_in). mixing : W, (B, C_in, C_out). Returns (M, C_out).
+    Saves its arguments only; each of the B sparse products is made again in the
+    backward pass. Differentiable once in phi, u and mixing.
+    """
+    return _LowRankProduct.apply(phi, u, mixing, *_pattern(graph))  # type: ignore
+
+
+class _LowRankProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, phi, u, mixing, *pattern):  # type: ignore[override]
+        ctx.save_for_backward(phi, u, mixing, *pattern)
+        rows = _Pattern(*pattern)
+        v = u.new_zeros(len(rows.row_ptr) - 1, mixing.shape[2])
+        for b, values in enumerate(phi.t().contiguous()):
+            matrix = _csr(rows.row_ptr, rows.column, values, len(u))
+            v.addmm_(matrix @ u, mixing[b])
+        return v
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, g):  # type: ignore[override]
+        phi, u, mixing, *pattern = ctx.saved_tensors
+        rows = _Pattern(*pattern)
+        n_targets = len(rows.row_ptr) - 1
+        d_u, d_mixing = torch.zeros_like(u), torch.zeros_like(mixing)
+        d_phi = phi.new_empty(phi.shape[1], len(phi))
+        empty = _csr(rows.row_ptr, rows.column, torch.zeros_like(phi[:, 0]), len(u))
+        g = g.contiguous()
+        by_column = phi.index_select(0, rows.by_column).t().contiguous()
+        for b, values in enumerate(by_column):
+            adjoint = _csr(rows.column_ptr, rows.row, values, n_targets)
+            h = adjoint @ g
+            d_mixing[b] = u.t() @ h
+            d_u.addmm_(h, mixing[b].t())
+            if ctx.needs_input_grad[0]:
+                pulled = g @ mixing[b].t()
+                entries = torch.sparse.sampled_addmm(empty, pulled, u.t(), beta=0.0)
+                d_phi[b] = entries.values()
+        return d_phi.t(), d_u, d_mixing, *(None for _ in pattern)
+
+
+def _csr(ptr: Tensor, column: Tensor, values: Tensor, n_columns: int) -> Tensor:
+    return torch.sparse_csr_tensor(ptr, column, values, (len(ptr) - 1, n_columns))

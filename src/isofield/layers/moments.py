@@ -1,0 +1,42 @@
+"""Moments of the domain around a point: shape as every layer sees it."""
+
+from __future__ import annotations
+
+from itertools import combinations_with_replacement
+
+import torch
+from torch import Tensor
+
+from isofield.discretization import Discretization
+from isofield.layers.kernel_integral import kernel_plan
+
+
+def n_moments(dimension: int) -> int:
+    """1 + d + d(d + 1)/2, the number of monomials up to degree 2."""
+    return 1 + dimension + dimension * (dimension + 1) // 2
+
+
+def domain_moments(
+    source: Discretization, target: Discretization, radius: float
+) -> Tensor:
+    """Windowed moments of the domain in a ball around each target point.
+
+    `m_a(x) = int_{B(x, r)} omega_r(x, y) p_a(xi) dmu(y)`, `xi = (y - x)/r`, with the
+    polynomials 1, xi_a, xi_a xi_b shifted and scaled to mean 0 and size 1 under the
+    window omega_r of `kernel_plan`: away from the boundary the moments are 1, 0, ..., 0,
+    near it they tell its distance, direction and curvature. They belong to the shape:
+    O(h^2) from the quadrature is all that a mesh adds.
+
+    source, target : N and M points. radius : length. Returns (M, 1 + d + d(d + 1)/2).
+    """
+    plan = kernel_plan(source, target, radius)
+    xi, d = plan.offset, source.dimension
+    # moments of the window: <xi_a^2> = 1/(d+6), <xi_a^2 xi_b^2> = 1/((d+6)(d+8))
+    second, mixed = 1 / (d + 6), 1 / ((d + 6) * (d + 8))
+    columns = [torch.ones_like(plan.weight), *(xi.t() / second**0.5)]
+    for a, b in combinations_with_replacement(range(d), 2):
+        mean, square = (second, 3 * mixed) if a == b else (0.0, mixed)
+        columns.append((xi[:, a] * xi[:, b] - mean) / (square - mean**2) ** 0.5)
+    polynomials = torch.stack(columns, 1) * plan.weight[:, None]
+    moments = polynomials.new_zeros(plan.graph.n_targets, len(columns))
+    return moments.index_add(0, plan.graph.target, polynomials)

@@ -1,0 +1,28 @@
+"""What every layer and model is: prepared once, applied many times."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from torch import Tensor, nn
+
+from isofield.discretization import Discretization
+from isofield.layers.plan import Plan
+
+
+class Operator(nn.Module):
+    """A map between fields that is handed its discretizations.
+
+    `plan = operator.prepare(source, target)` does what depends on the geometry alone;
+    `operator(u, plan)` takes channels (N, C_in) at the source points to (M, C_out) at
+    the target points. Parameters depend on neither.
+    """
+
+    @abstractmethod
+    def prepare(self, source: Discretization, target: Discretization) -> Plan:
+        """What depends on the geometry alone, in the precision of the points."""
+
+    @abstractmethod
+    def forward(self, u: Tensor, plan: Any) -> Tensor:
+        """(N, C_in) at the source points -> (M, C_out) at the target points."""

@@ -1,0 +1,67 @@
+"""What a layer or model keeps of a geometry between preparing and applying."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from isofield import discretization, graph
+from isofield.discretization import Discretization
+from isofield.graph import Graph
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Tensors, graphs and discretizations that depend on the geometry alone.
+
+    A subclass is a frozen dataclass whose fields are tensors with one row per edge,
+    point or cell, `Graph`s, `Discretization`s, other plans, or tuples of these. Point
+    numbers live in graphs only, so that packing several plans block by block needs no
+    further knowledge: tensors are concatenated, graphs shift their numbers themselves.
+    """
+
+    def to(self, *args: Any, **kwargs: Any) -> Self:
+        """Move, and cast what is floating, as `Tensor.to` does."""
+        return replace(
+            self,
+            **{f.name: _to(getattr(self, f.name), args, kwargs) for f in fields(self)},
+        )
+
+
+def pack_plans(plans: Sequence[Plan]) -> Plan:
+    """One plan for several samples, block by block."""
+    first = plans[0]
+    return replace(
+        first,
+        **{
+            f.name: _pack([getattr(plan, f.name) for plan in plans])
+            for f in fields(first)
+        },
+    )
+
+
+def _to(value: Any, args: tuple, kwargs: dict) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_to(item, args, kwargs) for item in value)
+    if isinstance(value, Tensor) and not value.is_floating_point():
+        return value.to(torch.empty(0).to(*args, **kwargs).device)
+    if isinstance(value, Graph):
+        return value.to(torch.empty(0).to(*args, **kwargs).device)
+    return value.to(*args, **kwargs)
+
+
+def _pack(values: Sequence[Any]) -> Any:
+    first = values[0]
+    if isinstance(first, tuple):
+        return tuple(_pack(items) for items in zip(*values, strict=True))
+    if isinstance(first, Tensor):
+        return torch.cat(list(values))
+    if isinstance(first, Graph):
+        return graph.pack(values)
+    if isinstance(first, Discretization):
+        return discretization.pack(values)
+    return pack_plans(values)

@@ -1,0 +1,103 @@
+"""Prediction: a model and a mesh in, the same mesh with predicted fields out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from isofield.data import Field
+from isofield.data.fields import stacked, top_cells
+from isofield.mesh import Mesh
+from isofield.model_file import load_model
+from isofield.surrogate import Surrogate
+
+
+def predict(
+    model: Surrogate | str | os.PathLike,
+    mesh: Mesh,
+    *,
+    values: Mapping[str, float] | None = None,
+    device: torch.device | str | None = None,
+    where: str = "the mesh",
+) -> Mesh:
+    """The same mesh, its own points and cells, with the model's targets on it.
+
+    Adds `<target>_predicted` for every target, in the target's unit, and
+    `<target>_error`, the prediction minus the truth, where the mesh holds the target.
+
+    model : or the path of its file. values : numbers for inputs that the mesh does not
+    hold, such as a load. Warns (`ExtrapolationWarning`) with numbers where mesh or
+    inputs leave what training saw; raises `FieldError` where an input is missing.
+    """
+    if not isinstance(model, Surrogate):
+        model = load_model(model)
+    sample = model.sample(
+        mesh, values=values, with_targets=False, check=True, where=where
+    )
+    output = _split(model, model.evaluate(sample, _device(device)).numpy())
+    fields, units = {}, {}
+    for target, predicted in output.items():
+        names = [f"{target.name}_predicted"]
+        fields[names[0]] = predicted
+        if target.name in (mesh.point_data if model.at == "points" else mesh.cell_data):
+            truth = stacked(mesh, [target], model.at, where=where)
+            names.append(f"{target.name}_error")
+            fields[names[1]] = predicted - truth.reshape(predicted.shape)
+        if target.unit:
+            units |= {f"unit:{name}": target.unit for name in names}
+    return _with_fields(mesh, model.at, fields, units)
+
+
+def predict_at(
+    model: Surrogate | str | os.PathLike,
+    mesh: Mesh,
+    points: np.ndarray,
+    *,
+    values: Mapping[str, float] | None = None,
+    device: torch.device | str | None = None,
+) -> dict[str, np.ndarray]:
+    """The targets at any points, on or off the mesh: target -> (M, ...), its unit.
+
+    points : (M, d), length. The mesh gives geometry and inputs.
+    """
+    if not isinstance(model, Surrogate):
+        model = load_model(model)
+    sample = model.sample(
+        mesh, values=values, with_targets=False, check=True, at_points=points
+    )
+    output = _split(model, model.evaluate(sample, _device(device)).numpy())
+    return {target.name: predicted for target, predicted in output.items()}
+
+
+def _split(model: Surrogate, output: np.ndarray) -> dict[Field, np.ndarray]:
+    sizes = [target.channels for target in model.targets]
+    parts = np.split(output, np.cumsum(sizes)[:-1], axis=1)
+    return {
+        target: part.reshape(len(part), *target.shape)
+        for target, part in zip(model.targets, parts, strict=True)
+    }
+
+
+def _device(device: torch.device | str | None) -> torch.device:
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def _with_fields(mesh: Mesh, at: str, fields: dict, units: dict) -> Mesh:
+    mesh = replace(mesh, field_data={**mesh.field_data, **units})
+    if at == "points":
+        return mesh.with_point_data(fields)
+    return mesh.with_cell_data(_over_all_cells(mesh, fields))
+
+
+def _over_all_cells(mesh: Mesh, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Fields of the cells that carry the measure; nan on cells of lower dimension."""
+    carries = top_cells(mesh)
+    spread = {}
+    for name, values in fields.items():
+        spread[name] = np.full((len(carries), *values.shape[1:]), np.nan)
+        spread[name][carries] = values
+    return spread
