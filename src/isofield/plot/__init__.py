@@ -85,9 +85,7 @@ def compare(
     true, at = _scalars(mesh, truth, component)
     predicted, other = _scalars(mesh, prediction, component)
     difference = _difference(mesh, truth, prediction, at, other)
-    error = _magnitude(difference, component, f"{prediction} - {truth}")
-    if component is not None:
-        error = np.abs(error)
+    error = np.abs(_magnitude(difference, component, f"{prediction} - {truth}"))
     unit = _unit(mesh, truth) if unit is None else unit
     faces = drawn(mesh)
     lines = _edges(mesh, faces, show_edges)
@@ -141,6 +139,12 @@ def _scalars(
     values, at = _field(mesh, name)
     if not len(values):
         raise MeshError(f"{name!r}: there is nothing to draw, the field is empty")
+    lost = ~np.isfinite(mesh.points).all(1)
+    if lost.any():
+        raise MeshError(
+            f"{lost.sum()} of {len(lost)} points are not finite, the first is number "
+            f"{lost.argmax()}; see Mesh.validate and Mesh.mended"
+        )
     scalars = _magnitude(values, component, name)
     if not np.isfinite(scalars).any():
         raise MeshError(f"{name!r}: none of the {len(scalars)} values is finite")
@@ -218,7 +222,7 @@ def _label(
     if component is not None:
         index = (component,) if isinstance(component, int) else component
         letters = "xyz" if max(shape) <= 3 else ""
-        name += " " + "".join(letters[i] if letters else str(i) for i in index)
+        name += ", " + "".join(letters[i] if letters else str(i) for i in index)
     elif shape not in ((), (1,)):
         name = f"|{name}|"
     return _with_unit(name, unit)

@@ -17,6 +17,7 @@ from isofield.plot.surface import Piece
 _AREA, _LONGEST, _NARROWEST = 600_000, 1200, 460
 _MARGIN, _TITLE, _BAR = 36, 64, 140
 _FONT, _SMALL_FONT = 24, 20
+_SAMPLES = 2  # of each pixel along a line: VTK counts line widths in samples
 _MISSING = (0.75, 0.75, 0.75)
 
 
@@ -98,13 +99,14 @@ def show(panels: Sequence[Panel], path: Path | None) -> None:
     columns = len(panels) // rows
     with drawing_backend(path is None):
         import pyvista
+        from pyvista.plotting.themes import DocumentTheme
 
         plotter = pyvista.Plotter(
             shape=(rows, columns),
             window_size=[columns * layout.width, rows * layout.height],
             off_screen=path is not None,
             border=False,
-            theme=pyvista.plotting.themes.DocumentTheme(),
+            theme=DocumentTheme(),
         )
         plotter.enable_anti_aliasing("ssaa")
         for number, panel in enumerate(panels):
@@ -131,9 +133,9 @@ def _fill(plotter: Any, panel: Panel, view: View, layout: Layout) -> None:
             nan_color=_MISSING,
             show_scalar_bar=False,
             lighting=not flat,
-            ambient=0.5,
-            diffuse=0.55,
-            line_width=4,
+            ambient=1.0 if flat else 0.5,
+            diffuse=0.0 if flat else 0.5,
+            line_width=4 * _SAMPLES,
             point_size=_dot_size(piece, view, layout),
             render_points_as_spheres=True,
             interpolate_before_map=True,
@@ -143,11 +145,15 @@ def _fill(plotter: Any, panel: Panel, view: View, layout: Layout) -> None:
         # Towards the eye by less than can be seen, else they are hidden in part.
         lines = replace(panel.edges, points=panel.edges.points + _nearer(view))
         plotter.add_mesh(
-            _poly_data(lines), color="black", opacity=0.3, line_width=1, lighting=False
+            _poly_data(lines),
+            color="black",
+            opacity=0.3,
+            line_width=0.7 * _SAMPLES,
+            lighting=False,
         )
     _add_bar(plotter, panel, mapper, layout)
     if panel.title:
-        _add_text(plotter, panel.title, 1 - layout.top / 2 / layout.height)
+        _add_text(plotter, panel.title, 0.5, 1 - layout.top / 2 / layout.height)
     _aim(plotter, view, layout)
 
 
@@ -156,39 +162,44 @@ def _nearer(view: View) -> np.ndarray:
 
 
 def _add_bar(plotter: Any, panel: Panel, mapper: Any, layout: Layout) -> None:
+    """The bar's title over it, five values under it; VTK's own would overlap."""
+    left, width, labels = 0.1, 0.8, 5
     bar = plotter.add_scalar_bar(
         "",
         mapper=mapper,
-        n_labels=5,
-        fmt="%.3g",
+        n_labels=0,
         vertical=False,
-        width=0.8,
-        height=66 / layout.height,
-        position_x=0.1,
-        position_y=12 / layout.height,
-        label_font_size=_SMALL_FONT,
-        unconstrained_font_size=True,
+        width=width,
+        height=24 / layout.height,
+        position_x=left,
+        position_y=50 / layout.height,
         unique_bar=True,
     )
-    bar.SetTextPositionToPrecedeScalarBar()
-    _set_font(bar.GetLabelTextProperty())
-    _add_text(plotter, panel.quantity, 104 / layout.height)
+    bar.SetBarRatio(1)
+    bar.SetTextPad(0)
+    _add_text(plotter, panel.quantity, 0.5, 108 / layout.height)
+    for share in np.linspace(0, 1, labels):
+        value = f"{(1 - share) * panel.limits[0] + share * panel.limits[1]:.3g}"
+        place = left + width * share, 30 / layout.height
+        _add_text(plotter, value.replace("-", "\N{MINUS SIGN}"), *place, _SMALL_FONT)
 
 
-def _add_text(plotter: Any, text: str, height: float) -> None:
-    """A centred line at a height given as a fraction of the panel's."""
+def _add_text(
+    plotter: Any, text: str, across: float, upward: float, size: int = _FONT
+) -> None:
+    """A line about a place given in fractions of the panel."""
     import pyvista
 
     # VTK would take $...$ for formulas and | for columns.
     line = pyvista.Text(text.replace("$", r"\$").replace("|", "\N{DIVIDES}"))
-    line.prop.font_size = _FONT
+    line.prop.font_size = size
     line.prop.color = "black"
-    line.prop.justification_horizontal = "center"
-    line.prop.justification_vertical = "center"
+    line.prop.SetJustificationToCentered()
+    line.prop.SetVerticalJustificationToCentered()
     _set_font(line.prop)
     place = line.GetPositionCoordinate()
     place.SetCoordinateSystemToNormalizedViewport()
-    place.SetValue(0.5, height)
+    place.SetValue(across, upward)
     plotter.add_actor(line)
 
 
@@ -221,10 +232,10 @@ def _poly_data(piece: Piece) -> Any:
     import pyvista
 
     used, numbers = np.unique(piece.cells, return_inverse=True)
-    cells = numbers.reshape(piece.cells.shape)
-    rows = np.insert(cells, 0, cells.shape[1], axis=1).ravel()
-    kind: Any = {1: "verts", 2: "lines"}.get(cells.shape[1], "faces")
-    data: Any = pyvista.PolyData(piece.points[used], **{kind: rows})
+    width = piece.cells.shape[1]
+    rows = np.insert(numbers.reshape(-1, width), 0, width, axis=1).ravel()
+    cells: dict[str, Any] = {{1: "verts", 2: "lines"}.get(width, "faces"): rows}
+    data = pyvista.PolyData(piece.points[used], **cells)
     if piece.at == "points":
         data.point_data["values"] = piece.values[used]
     else:
@@ -235,7 +246,7 @@ def _poly_data(piece: Piece) -> Any:
 def _dot_size(piece: Piece, view: View, layout: Layout) -> float:
     """Pixels of a dot: about the distance between points spread over the view."""
     spacing = np.sqrt(max(view.width * view.height, 1e-300) / len(piece.cells))
-    return float(np.clip(0.8 * spacing / layout.scale, 4, 24))
+    return _SAMPLES * float(np.clip(0.8 * spacing / layout.scale, 4, 24))
 
 
 def _save(plotter: Any, path: Path) -> None:
