@@ -121,8 +121,8 @@ class Surrogate:
         physical = discretized(mesh, self.at)
         if physical.dimension != len(self.frame.origin):
             raise FieldError(
-                f"{where}: has points in {physical.dimension} dimensions, the model was "
-                f"trained in {len(self.frame.origin)}"
+                f"{where}: has points in {physical.dimension} dimensions, the model "
+                f"was trained in {len(self.frame.origin)}"
             )
         x = stacked(mesh, self.inputs, self.at, values, where)
         if check:
@@ -151,7 +151,7 @@ class Surrogate:
         """The targets that the network gives for a sample: (M, C), physical units."""
         network = self.network.to(device).eval()
         with torch.no_grad():
-            output = network(sample.x.to(device), sample.plan.to(device))
+            output = network(sample.x.to(device), sample.plan.to(device))  # type: ignore[union-attr]
         return self.target_normalizer.invert(output.double()).cpu()
 
 

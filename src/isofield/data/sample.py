@@ -47,7 +47,8 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        return Batch(*(part.to(device) for part in self))
+        domain, plan, x, y = self
+        return Batch(domain.to(device), plan.to(device), x.to(device), y.to(device))
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

@@ -189,20 +189,17 @@ class KernelIntegral(Operator):
 
 def _network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
     """A network whose outputs begin as varied functions of size 1 on the unit ball."""
+    first, last = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
     network = nn.Sequential(
-        nn.Linear(inputs, hidden),
-        nn.GELU(),
-        nn.Linear(hidden, hidden),
-        nn.GELU(),
-        nn.Linear(hidden, outputs),
+        first, nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), last
     )
     with torch.no_grad():
-        network[0].weight.mul_(3)
+        first.weight.mul_(3)
         points = torch.randn(1024, inputs)
         points *= torch.rand(1024, 1) ** (1 / inputs) / points.norm(dim=1, keepdim=True)
         size = network(points).square().mean(0).sqrt()
-        network[-1].weight.div_(size[:, None])
-        network[-1].bias.div_(size)
+        last.weight.div_(size[:, None])
+        last.bias.div_(size)
     return network
 
 

@@ -23,9 +23,9 @@ def domain_moments(
 
     `m_a(x) = int_{B(x, r)} omega_r(x, y) p_a(xi) dmu(y)`, `xi = (y - x)/r`, with the
     polynomials 1, xi_a, xi_a xi_b shifted and scaled to mean 0 and size 1 under the
-    window omega_r of `kernel_plan`: away from the boundary the moments are 1, 0, ..., 0,
-    near it they tell its distance, direction and curvature. They belong to the shape:
-    O(h^2) from the quadrature is all that a mesh adds.
+    window omega_r of `kernel_plan`: away from the boundary the moments are 1, 0, ...,
+    0, near it they tell its distance, direction and curvature. They belong to the
+    shape: O(h^2) from the quadrature is all that a mesh adds.
 
     source, target : N and M points. radius : length. Returns (M, 1 + d + d(d + 1)/2).
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,7 @@ class GNO(Operator):
         )
         points = [base.coarse, *(level.coarse for level in levels)]
         integrals = tuple(
-            kernel.prepare(where, where)
+            cast(KernelBasis, kernel).prepare(where, where)
             for kernel, where in zip(self.kernels, points, strict=True)
         )
         decode = (
