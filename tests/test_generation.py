@@ -5,8 +5,10 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 
 from isofield import Mesh, MeshError, generation
+from isofield.discretization import from_mesh
 from isofield.generation import (
     ball,
     box,
@@ -147,6 +149,7 @@ def fitted_rate(sizes: list[int], errors: list[float]) -> float:
 def test_cells_are_oriented_positively(name, family):
     mesh = SHAPES[name][0](n=4, **FAMILIES[family])
     assert determinants(mesh).min() > 0
+    assert mesh.validate().ok
 
 
 @every_family
@@ -162,6 +165,21 @@ def test_the_measure_is_exact_or_of_second_order(name, family):
         # A chord cuts off: the mesh is smaller. The torus is not convex.
         assert min(errors) > 0 or "torus" in name or "blob" in name
         assert 1.8 < fitted_rate(sizes, np.abs(errors)) < 2.2
+
+
+@every_shape
+def test_uniform_and_graded_integrals_converge_to_each_other(name):
+    """The integral of a smooth function in lumped weights: both are off by O(h²)."""
+    sizes = [4, 8, 16] if "ball" in name or "box" in name else [6, 12, 24]
+
+    def integral(n: int, **options) -> float:
+        measured = from_mesh(SHAPES[name][0](n=n, **options))
+        slope = torch.tensor([1.5, 0.5, 0.25])[: measured.dimension].double()
+        return float(measured.integrate(torch.exp(measured.points @ slope)))
+
+    apart = [abs(integral(n) - integral(n, grading=4.0)) for n in sizes]
+    assert apart[0] > 1e-3
+    assert 1.8 < fitted_rate(sizes, apart) < 2.1
 
 
 @every_shape

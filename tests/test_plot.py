@@ -322,8 +322,8 @@ def test_without_a_path_the_same_call_opens_a_window(headless, monkeypatch, tmp_
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setenv("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
-    monkeypatch.setattr(pyvista.Plotter, "show", opened.append)
+    monkeypatch.setattr(pyvista.Plotter, "show", lambda self: opened.append(self))
     plot(MESH, "scalar")
     compare(MESH, "scalar", "scalar")
-    assert [len(plotter.renderers) for plotter in opened] == [1, 3]
+    assert [plotter.shape for plotter in opened] == [(1, 1), (1, 3)]
     assert not list(tmp_path.iterdir())

@@ -139,11 +139,11 @@ def _scalars(
     values, at = _field(mesh, name)
     if not len(values):
         raise MeshError(f"{name!r}: there is nothing to draw, the field is empty")
-    lost = ~np.isfinite(mesh.points).all(1)
-    if lost.any():
+    lost = np.flatnonzero(~np.isfinite(mesh.points).all(axis=1))
+    if len(lost):
         raise MeshError(
-            f"{lost.sum()} of {len(lost)} points are not finite, the first is number "
-            f"{lost.argmax()}; see Mesh.validate and Mesh.mended"
+            f"{len(lost)} of {len(mesh.points)} points are not finite, the first is "
+            f"number {lost[0]}; Mesh.validate says what else is wrong"
         )
     scalars = _magnitude(values, component, name)
     if not np.isfinite(scalars).any():

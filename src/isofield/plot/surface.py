@@ -8,6 +8,7 @@ import numpy as np
 
 from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh
+from isofield.topology import number_rows
 
 _CUTS = 6  # pieces of an edge of a quadratic cell: a chord is off by 1/36 of the bulge
 
@@ -103,12 +104,8 @@ def _groups(cells: list[Faces]) -> np.ndarray:
     for cell in cells:
         corners = cell.nodes[:, : CELL_TYPES[cell.kind].linear.nodes]
         missing = ((0, 0), (0, 4 - corners.shape[1]))
-        keys.append(np.pad(np.sort(corners, axis=1), missing, constant_values=-1))
-    key = np.concatenate(keys)
-    order = np.lexsort(key.T)
-    groups = np.zeros(len(key), np.int64)
-    groups[order[1:]] = np.cumsum((np.diff(key[order], axis=0) != 0).any(1))
-    return groups
+        keys.append(np.pad(np.sort(corners, axis=1) + 1, missing))
+    return number_rows(np.concatenate(keys))[1]
 
 
 def _kept(cells: list[Faces], mask: np.ndarray) -> list[Faces]:

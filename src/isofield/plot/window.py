@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from isofield.files import replaced
 from isofield.plot.backend import drawing_backend
 from isofield.plot.surface import Piece
 
@@ -116,7 +116,7 @@ def show(panels: Sequence[Panel], path: Path | None) -> None:
         if path is None:
             plotter.show()
         else:
-            _save(plotter, path)
+            replaced(path, lambda part: plotter.screenshot(part, return_img=False))
         plotter.close()
 
 
@@ -247,13 +247,3 @@ def _dot_size(piece: Piece, view: View, layout: Layout) -> float:
     """Pixels of a dot: about the distance between points spread over the view."""
     spacing = np.sqrt(max(view.width * view.height, 1e-300) / len(piece.cells))
     return _SAMPLES * float(np.clip(0.8 * spacing / layout.scale, 4, 24))
-
-
-def _save(plotter: Any, path: Path) -> None:
-    """Write the picture beside its place, then rename, so that none is ever half."""
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.png")
-    try:
-        plotter.screenshot(partial, return_img=False)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
