@@ -1,4 +1,4 @@
-"""What VTK's own readers read: legacy .vtk, structured grids, EnSight, CGNS, Fluent."""
+"""What VTK's own readers read: legacy .vtk, structured grids, EnSight, CGNS, AVS."""
 
 from __future__ import annotations
 
@@ -123,4 +123,4 @@ STRUCTURED = Format(
 )
 ENSIGHT = Format("EnSight", (".case", ".encas"), read=read, series=series, risky=True)
 CGNS = Format("CGNS", (".cgns",), read=read, series=series, risky=True)
-FLUENT = Format("Fluent", (".cas",), read=read, risky=True)
+AVS = Format("AVS UCD", (".inp",), read=read, risky=True)

@@ -160,7 +160,7 @@ def _claims(path: Path) -> bool:
 
 
 FORMAT = Format(
-    name="CGNS",
+    name="CGNS on HDF5",
     suffixes=(".cgns",),
     read=read_cgns,
     series=read_cgns_series,
