@@ -76,9 +76,16 @@ def to_meshio(mesh: Mesh) -> Any:
     Facet sets, which meshio does not know, become field data under
     `"isofield:facet_set:<name>"`. The law obeyed: `from_meshio(to_meshio(mesh))` is
     `mesh`, bit for bit.
+
+    Raises `FormatError` for cell types that meshio does not have (triangle7,
+    wedge15, pyramid13).
     """
     import meshio
+    from meshio._mesh import topological_dimension
 
+    unknown = [kind for kind in mesh.cells if kind not in topological_dimension]
+    if unknown:
+        raise FormatError(f"meshio has no cells of type {unknown}")
     sizes = np.cumsum([len(nodes) for nodes in mesh.cells.values()])
     starts = np.concatenate([[0], sizes]).astype(np.int64)
 

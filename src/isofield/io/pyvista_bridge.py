@@ -63,15 +63,21 @@ def to_pyvista(mesh: Mesh) -> Any:
         (grid.cell_data, mesh.cell_data),
     ):
         for name, values in data.items():
-            flat = values.reshape(len(values), -1) if values.ndim > 2 else values
-            target[name] = flat.copy()
+            target[name] = values.reshape(_two_axes(values)).copy()
     for name, values in {**mesh.field_data, **sets.as_arrays(mesh)}.items():
         array = np.array(values, ndmin=1)
         if array.dtype.kind == "U":
             grid.GetFieldData().AddArray(_texts(name, array))
         else:
-            grid.add_field_data(array, name)
+            grid.add_field_data(array.reshape(_two_axes(array)), name)
     return grid
+
+
+def _two_axes(values: np.ndarray) -> tuple[int, ...]:
+    """The shape with the axes of each row as one, as VTK has them."""
+    if values.ndim <= 2:
+        return values.shape
+    return len(values), int(np.prod(values.shape[1:]))
 
 
 def _texts(name: str, values: np.ndarray) -> Any:
@@ -101,19 +107,25 @@ def _leaves(data: Any, path: str) -> list[tuple[str, Any]]:
 
 
 def _leaf(data: Any) -> Mesh:
-    grid = data.cast_to_unstructured_grid()
-    connectivity = np.array(grid.cell_connectivity)
-    # PyVista renamed the attribute in 0.48
-    offsets = np.array(
-        grid.cell_offsets if hasattr(grid, "cell_offsets") else grid.offset
-    )
-    cells, parents = cells_from_vtk(connectivity, offsets, np.array(grid.celltypes))
+    grid, cells, parents = data, {}, np.zeros(0, np.int64)
+    if data.n_cells:  # VTK's conversion ends the process where there are no cells
+        grid = data.cast_to_unstructured_grid()
+        # PyVista renamed the attribute in 0.48
+        new = hasattr(grid, "cell_offsets")
+        cells, parents = cells_from_vtk(
+            np.array(grid.cell_connectivity),
+            np.array(grid.cell_offsets if new else grid.offset),
+            np.array(grid.celltypes),
+        )
     fields, named = sets.from_arrays(_field_data(grid))
     return Mesh(
         points=np.array(grid.points, dtype=np.float64),
         cells=cells,
         point_data={n: np.array(grid.point_data[n]) for n in grid.point_data},
-        cell_data={n: np.array(grid.cell_data[n])[parents] for n in grid.cell_data},
+        cell_data={
+            name: np.array(grid.cell_data[name])[parents]
+            for name in (grid.cell_data if cells else ())
+        },
         field_data=fields,
         **named,
     )

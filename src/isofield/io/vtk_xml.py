@@ -76,7 +76,8 @@ def array(document: VtkXml, element: ElementTree.Element) -> np.ndarray:
     """The values of one DataArray with their own shape and dtype.
 
     One component gives (K,), more give (K, components); arrays that this library wrote
-    return to the shape and dtype noted beside them. Text gives an array of str.
+    return to the shape and dtype noted beside them. Texts give an array of str, a
+    single one of shape ().
     """
     kind = element.get("type", "")
     if kind not in DTYPES:
@@ -98,6 +99,8 @@ def _shaped(values: np.ndarray, element: ElementTree.Element) -> np.ndarray:
         values = values.astype(bool)
     if (noted := element.get(SHAPE)) is not None:
         return values.reshape([int(size) for size in noted.split()])
+    if values.dtype.kind == "U":
+        return values.reshape(()) if values.size == 1 else values
     components = int(element.get("NumberOfComponents") or 1)
     return values if components <= 1 else values.reshape(-1, components)
 

@@ -107,7 +107,18 @@ def _grid_cells(document: VtkXml, piece: ElementTree.Element) -> tuple[np.ndarra
             f"{count} cells are announced, there are {len(types)} cell types and "
             f"{len(offsets) - 1} offsets"
         )
+    if _version(document) < (2, 1):
+        # the vertical edges 2 and 3 of Lagrange hexahedra changed places in 2.1
+        old = offsets[:-1][(types == 72) & (np.diff(offsets) == 27)]
+        connectivity = connectivity.copy()
+        connectivity[np.concatenate([old + 18, old + 19])] = connectivity[
+            np.concatenate([old + 19, old + 18])
+        ]
     return connectivity, offsets, types
+
+
+def _version(document: VtkXml) -> tuple[int, ...]:
+    return tuple(int(part) for part in document.root.get("version", "0.1").split("."))
 
 
 def _surface_cells(
@@ -208,15 +219,17 @@ def _write_array(file: TextIO, name: str, values: np.ndarray, field_data: bool) 
         kind = VTK_DTYPES[values.dtype.newbyteorder("=").name]
         values = values.astype(values.dtype.newbyteorder("<"), copy=False)
         content = np.ascontiguousarray(values).tobytes()
-    components = int(np.prod(shape[1:])) if len(shape) > 1 else 1
-    if len(shape) != 1 and not (len(shape) == 2 and shape[1] > 1):
+    if len(shape) > 1:
+        notes += f' NumberOfComponents="{int(np.prod(shape[1:]))}"'
+    plain = (len(shape) == 1 and kind != "String") or (len(shape) == 2 and shape[1] > 1)
+    if not plain:
         notes += f' {SHAPE}="{" ".join(map(str, shape))}"'
     if field_data:
         rows = shape[0] if shape else 1
         notes += f' NumberOfTuples="{rows}"'
     file.write(
         f'<{tag} type="{kind}" Name={quoteattr(name)} '
-        f'NumberOfComponents="{components}"{notes} format="binary">\n'
+        f'format="binary"{notes}>\n'
         f"{_packed(content)}\n</{tag}>\n"
     )
 
