@@ -180,7 +180,10 @@ def test_mended_says_what_it_did_and_carries_everything_along() -> None:
         faulty(),
         point_sets={"right": np.array([6, 7, 4]), "pair": np.array([1, 5])},
         cell_sets={"last": np.array([2, 3])},
-        facet_sets={"side": np.array([[1, 0], [3, 0]])},
+        facet_sets={
+            "side": np.array([[1, 0], [3, 0]]),
+            "nothing": np.zeros((0, 2), int),
+        },
     )
     mended, done = mesh.mended()
     assert done == (
@@ -195,6 +198,7 @@ def test_mended_says_what_it_did_and_carries_everything_along() -> None:
     assert mended.point_sets["pair"].tolist() == [1]
     assert mended.cell_sets["last"].tolist() == [2]
     assert mended.facet_sets["side"].tolist() == [[1, 3]]
+    assert mended.facet_sets["nothing"].shape == (0, 2)
     assert mended.validate().inverted_cells.size == 0
     assert mended.validate().nonfinite_cells.tolist() == [3]
 

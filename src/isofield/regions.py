@@ -26,7 +26,7 @@ def renumbered(
     """
     carried = {}
     for name, members in sets.items():
-        rows = np.array(members).reshape(len(members), -1)
+        rows = np.array(members if members.ndim == 2 else members[:, None])
         rows[:, 0] = number[rows[:, 0]]
         rows = rows[rows[:, 0] >= 0]
         rows = rows[number_rows(rows)[0]]
