@@ -1,0 +1,82 @@
+"""How far two outputs are apart, and what is said where that is too far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isofield.discretization import Discretization, pack
+from isofield.layers.operator import Operator
+
+ScalarFields = Callable[[Tensor], Tensor]
+
+
+def apply(
+    operator: Operator, source: Discretization, u: Tensor, probes: Tensor | None
+) -> Tensor:
+    """The output at the probes, or at the source's own points where there are none."""
+    target = source if probes is None else measured(probes)
+    with torch.no_grad():
+        return operator(u, operator.prepare(source, target))
+
+
+def measured(points: Tensor) -> Discretization:
+    """Target points; no layer asks for the weights of its targets."""
+    return Discretization(points, torch.ones_like(points[:, 0]))
+
+
+def packed_targets(probes: Tensor | None, sources: Discretization) -> Discretization:
+    """The same probes for every sample, or the samples' own points."""
+    if probes is None:
+        return sources
+    return pack([measured(probes)] * sources.n_samples)
+
+
+def require_equal(
+    found: Tensor, expected: Tensor, tolerance: float, law: str, **context: Any
+) -> None:
+    """Raises `AssertionError` unless `max|found - expected| <= t max|expected|`.
+
+    tolerance : t. context : numbers that help to find the cause.
+    """
+    if found.shape != expected.shape:
+        raise AssertionError(
+            f"{law}: the output has shape {tuple(found.shape)}, expected "
+            f"{tuple(expected.shape)}"
+        )
+    size = float(expected.abs().max())
+    difference = float((found - expected).abs().max())
+    # written so that NaN and infinite values are rejected
+    if not difference <= tolerance * size < float("inf"):
+        rows = (found - expected).abs().flatten(1).amax(1)
+        details = "".join(f", {name} = {value}" for name, value in context.items())
+        raise AssertionError(
+            f"{law}: the output changes by {difference:.3g} in size {size:.3g}, "
+            f"expected at most {tolerance:.0e} of the size; the largest change is at "
+            f"row {int(rows.nan_to_num(torch.inf).argmax())} of {len(rows)}{details}"
+        )
+
+
+def rounding(
+    given: float | None, points: Tensor, single: float, double: float
+) -> float:
+    """The tolerance: as given, or that of the points' precision."""
+    if given is not None:
+        return given
+    return double if points.dtype == torch.float64 else single
+
+
+def generator(seed: int) -> torch.Generator:
+    """Random numbers that leave the global state alone."""
+    return torch.Generator().manual_seed(seed)
+
+
+def fitted_rate(spacings: Sequence[float], errors: Sequence[float]) -> float:
+    """The slope of log error over log spacing, by least squares."""
+    h = torch.tensor(list(spacings), dtype=torch.float64).log()
+    e = torch.tensor(list(errors), dtype=torch.float64).log()
+    h, e = h - h.mean(), e - e.mean()
+    return float((h @ e) / (h @ h))

@@ -1,0 +1,80 @@
+"""Batch, then unbatch, is the identity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from itertools import accumulate, pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from isofield import discretization, graph
+from isofield.data import Sample, collate
+from isofield.discretization import Discretization
+from isofield.graph import Graph
+
+
+def assert_unpacks(packed: Any, parts: Sequence[Any], where: str = "batch") -> None:
+    """Cutting `packed` at its samples gives `parts` back, bit for bit.
+
+    Discretizations, graphs, plans, tuples of these, and tensors with a row per edge,
+    point or cell. Every field of a dataclass is visited, so that a new one is too.
+    """
+    first = parts[0]
+    if isinstance(first, Tensor):
+        bounds = [0, *accumulate(len(part) for part in parts)]
+        _require_same(len(packed), bounds[-1], f"{where}: rows")
+        for (a, b), part in zip(pairwise(bounds), parts, strict=True):
+            _require_same(packed[a:b], part, where)
+    elif isinstance(first, Graph):
+        source_ptr = torch.tensor([0, *accumulate(g.n_sources for g in parts)])
+        target_ptr = torch.tensor([0, *accumulate(g.n_targets for g in parts)])
+        unpacked = graph.unpack(packed, source_ptr, target_ptr)
+        _require_fields(unpacked, parts, where)
+    elif isinstance(first, Discretization):
+        if all(part.n_samples == 1 for part in parts):
+            _require_fields(discretization.unpack(packed), parts, where)
+    elif isinstance(first, tuple):
+        for i, whole in enumerate(packed):
+            assert_unpacks(whole, [part[i] for part in parts], f"{where}[{i}]")
+    elif is_dataclass(first):
+        for name in (f.name for f in fields(first)):
+            values = [getattr(part, name) for part in parts]
+            assert_unpacks(getattr(packed, name), values, f"{where}.{name}")
+    else:
+        raise AssertionError(
+            f"{where}: {type(first).__name__} is nothing that a batch can hold; "
+            "expected tensors, graphs, discretizations, plans or tuples of these"
+        )
+
+
+def assert_samples_unpack(samples: Sequence[Sample]) -> None:
+    """`collate` keeps every attribute of every sample, bit for bit."""
+    batch = collate(samples)
+    assert_unpacks(batch.domain, [sample.domain for sample in samples], "domain")
+    found = {"pos": batch.domain.points, "weights": batch.domain.weights}
+    for name in samples[0].to_dict():
+        whole = found[name] if name in found else getattr(batch, name, None)
+        if whole is None:
+            raise AssertionError(f"batching of samples loses the attribute {name!r}")
+        assert_unpacks(whole, [getattr(sample, name) for sample in samples], name)
+
+
+def _require_fields(found: Sequence[Any], parts: Sequence[Any], where: str) -> None:
+    _require_same(len(found), len(parts), f"{where}: samples")
+    for back, part in zip(found, parts, strict=True):
+        for name in (f.name for f in fields(part)):
+            _require_same(getattr(back, name), getattr(part, name), f"{where}.{name}")
+
+
+def _require_same(found: Any, expected: Any, where: str) -> None:
+    if isinstance(expected, Tensor):
+        same = found.dtype == expected.dtype and torch.equal(found, expected)
+    else:
+        same = found == expected
+    if not same:
+        raise AssertionError(
+            f"batch, then unbatch, changes {where}: expected\n{expected}\ngot\n{found}"
+        )
