@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
@@ -183,8 +185,9 @@ class KernelIntegral(Operator):
         else:
             kappa = self.network(plan.offset).view(-1, *self.channels)
             integrand = torch.einsum("eio,ei->eo", kappa, values)
-        v = integrand.new_zeros(plan.graph.n_targets, integrand.shape[1])
-        return v.index_add(0, plan.graph.target, weight * integrand)
+        weighted = weight * integrand
+        v = weighted.new_zeros(plan.graph.n_targets, weighted.shape[1])
+        return v.index_add(0, plan.graph.target, weighted)
 
 
 def _network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -243,9 +246,12 @@ def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Te
 
     phi : (E, B). u : (N, C_in). mixing : W, (B, C_in, C_out). Returns (M, C_out).
     Saves its arguments only; each of the B sparse products is made again in the
-    backward pass. Differentiable once in phi, u and mixing.
+    backward pass. Differentiable once in phi, u and mixing. Works in the precision of
+    phi, under autocast too: sums over points stay in that of the weights.
     """
-    return _LowRankProduct.apply(phi, u, mixing, *_pattern(graph))  # type: ignore
+    with torch.autocast(u.device.type, enabled=False):
+        u, mixing = u.to(phi.dtype), mixing.to(phi.dtype)
+        return _LowRankProduct.apply(phi, u, mixing, *_pattern(graph))  # type: ignore
 
 
 class _LowRankProduct(torch.autograd.Function):
@@ -282,5 +288,18 @@ class _LowRankProduct(torch.autograd.Function):
         return d_phi.t(), d_u, d_mixing, *(None for _ in pattern)
 
 
+@cache
+def _accept_csr() -> None:
+    """PyTorch says once per process that compressed sparse rows are in beta."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+        one = torch.ones(1)
+        torch.sparse_csr_tensor([0, 1], [0], one, (1, 1), check_invariants=False)
+
+
 def _csr(ptr: Tensor, column: Tensor, values: Tensor, n_columns: int) -> Tensor:
-    return torch.sparse_csr_tensor(ptr, column, values, (len(ptr) - 1, n_columns))
+    _accept_csr()
+    # the graph has checked its numbers once; checking them per product would double it
+    return torch.sparse_csr_tensor(
+        ptr, column, values, (len(ptr) - 1, n_columns), check_invariants=False
+    )
