@@ -20,7 +20,7 @@ from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
 
 TIME_LIMIT = 120.0  # seconds for one file or step
-_PARTS = (
+PARTS = (
     "cells",
     "point_data",
     "cell_data",
@@ -37,7 +37,7 @@ def read_in_child(chosen: Format, path: Path, limit: float = TIME_LIMIT) -> Mesh
     Raises `FormatError` where the reader fails, ends its process or needs longer than
     `limit` seconds.
     """
-    return _restored(_child(chosen, path, "read", limit))
+    return restored(_child(chosen, path, "read", limit))
 
 
 def series_in_child(
@@ -47,7 +47,7 @@ def series_in_child(
     times = _child(chosen, path, "times", limit)["times"]
 
     def step(number: int) -> Mesh:
-        return _restored(_child(chosen, path, str(number), limit))
+        return restored(_child(chosen, path, str(number), limit))
 
     return MeshSeries(times, step)
 
@@ -96,7 +96,7 @@ def stored(mesh: Mesh) -> dict[str, np.ndarray]:
     """The mesh as plain arrays under numbered names, the true names in `"names"`."""
     arrays: dict[str, np.ndarray] = {"points": mesh.points}
     names: list[tuple[str, str]] = []
-    for part in _PARTS:
+    for part in PARTS:
         values: Mapping[str, Any] = getattr(mesh, part)
         for name, value in values.items():
             arrays[f"array{len(names)}"] = np.asarray(value)
@@ -104,8 +104,8 @@ def stored(mesh: Mesh) -> dict[str, np.ndarray]:
     return {**arrays, "names": np.array(json.dumps(names))}
 
 
-def _restored(arrays: Mapping[str, np.ndarray]) -> Mesh:
-    parts: dict[str, dict[str, Any]] = {part: {} for part in _PARTS}
+def restored(arrays: Mapping[str, np.ndarray]) -> Mesh:
+    parts: dict[str, dict[str, Any]] = {part: {} for part in PARTS}
     for number, (part, name) in enumerate(json.loads(str(arrays["names"]))):
         value = arrays[f"array{number}"]
         text = value.dtype.kind == "U" and value.ndim == 0
