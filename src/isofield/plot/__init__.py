@@ -90,22 +90,20 @@ def compare(
     faces = drawn(mesh)
     lines = _edges(mesh, faces, show_edges)
     shared = _limits(np.concatenate([true, predicted]))
+    own = (0.0, _limits(error)[1])
+    true_label = _label(mesh, truth, component, unit)
+    predicted_label = _label(mesh, prediction, component, unit)
+    difference_label = _with_unit("|prediction − truth|", unit)
     shown = [
-        ("truth", true, _label(mesh, truth, component, unit), shared),
-        ("prediction", predicted, _label(mesh, prediction, component, unit), shared),
-        ("error", error, _with_unit("|prediction − truth|", unit), None),
+        ("truth", truth, true, true_label, shared),
+        ("prediction", prediction, predicted, predicted_label, shared),
+        ("error", f"{prediction} - {truth}", error, difference_label, own),
     ]
-    panels = [
-        Panel(
-            title,
-            pieces(mesh, faces, _finite(values, title, at), at),
-            lines,
-            label,
-            limits or (0.0, _limits(values)[1]),
-            _COLOURS if limits else _ERROR_COLOURS,
-        )
-        for title, values, label, limits in shown
-    ]
+    panels = []
+    for title, name, values, label, limits in shown:
+        parts = pieces(mesh, faces, _finite(values, name, at), at)
+        colours = _ERROR_COLOURS if title == "error" else _COLOURS
+        panels.append(Panel(title, parts, lines, label, limits, colours))
     show(panels, target)
 
 

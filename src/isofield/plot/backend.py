@@ -24,6 +24,13 @@ def drawing_backend(window: bool) -> Iterator[None]:
         return
     if window:
         raise RuntimeError("there is no display for a window; give path= to get a PNG")
+    import pyvista
+
+    if pyvista.vtk_version_info < (9, 4):
+        raise RuntimeError(
+            "to draw without a display VTK 9.4 or newer is needed, this is "
+            f"{'.'.join(map(str, pyvista.vtk_version_info))}"
+        )
     if _egl_devices():
         os.environ[name] = "vtkEGLRenderWindow"
     elif _loadable("libOSMesa.so.8", "libOSMesa.so.6"):

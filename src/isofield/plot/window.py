@@ -17,7 +17,6 @@ from isofield.plot.surface import Piece
 _AREA, _LONGEST, _NARROWEST = 600_000, 1200, 460
 _MARGIN, _TITLE, _BAR = 36, 64, 140
 _FONT, _SMALL_FONT = 24, 20
-_SAMPLES = 2  # of each pixel along a line: VTK counts line widths in samples
 _MISSING = (0.75, 0.75, 0.75)
 
 
@@ -69,15 +68,19 @@ def view_of(points: np.ndarray) -> View:
 
 @dataclass(frozen=True)
 class Layout:
-    """Pixels of one panel and of the room above, and the length of a pixel."""
+    """Pixels of one panel and of the room above, the length of a pixel.
+
+    Each pixel is drawn as samples by samples ones, in which VTK counts sizes.
+    """
 
     width: int
     height: int
     top: int
     scale: float
+    samples: int
 
 
-def layout_of(view: View, panels: int, titled: bool) -> Layout:
+def layout_of(view: View, panels: int, titled: bool, samples: int) -> Layout:
     """A panel that fits the view closely, between its title and its bar."""
     longest = max(view.width, view.height) or 1.0
     wide, high = (max(side, longest / 8) for side in (view.width, view.height))
@@ -86,14 +89,18 @@ def layout_of(view: View, panels: int, titled: bool) -> Layout:
     width = max(wide / scale, _NARROWEST)
     top = _TITLE if titled else _MARGIN
     height = round(high / scale) + top + _BAR
-    return Layout(round(width) + 2 * _MARGIN, height, top, scale)
+    return Layout(round(width) + 2 * _MARGIN, height, top, scale, samples)
 
 
 def show(panels: Sequence[Panel], path: Path | None) -> None:
     """Draw into a new window, or into the PNG file `path` without one."""
     points = np.concatenate([p.points[p.cells.ravel()] for p in panels[0].pieces])
     view = view_of(points)
-    layout = layout_of(view, len(panels), any(panel.title for panel in panels))
+    # A file is smoothed here: VTK's own passes depend on the device, or (before 9.6)
+    # draw one panel alone.
+    samples = 1 if path is None else 2
+    titled = any(panel.title for panel in panels)
+    layout = layout_of(view, len(panels), titled, samples)
     # Wide shapes one below the other: side by side they would be too small to read.
     rows = len(panels) if view.width > 2 * view.height else 1
     columns = len(panels) // rows
@@ -103,12 +110,18 @@ def show(panels: Sequence[Panel], path: Path | None) -> None:
 
         plotter = pyvista.Plotter(
             shape=(rows, columns),
-            window_size=[columns * layout.width, rows * layout.height],
+            window_size=[
+                columns * layout.width * samples,
+                rows * layout.height * samples,
+            ],
             off_screen=path is not None,
             border=False,
             theme=DocumentTheme(),
         )
-        plotter.enable_anti_aliasing("ssaa")
+        if path is None:
+            plotter.enable_anti_aliasing("msaa")
+        else:
+            plotter.disable_anti_aliasing()
         for number, panel in enumerate(panels):
             plotter.subplot(*divmod(number, columns))
             _fill(plotter, panel, view, layout)
@@ -116,8 +129,18 @@ def show(panels: Sequence[Panel], path: Path | None) -> None:
         if path is None:
             plotter.show()
         else:
-            replaced(path, lambda part: plotter.screenshot(part, return_img=False))
+            _save(plotter.screenshot(return_img=True), samples, path)
         plotter.close()
+
+
+def _save(image: Any, samples: int, path: Path) -> None:
+    """Each pixel is the mean of its samples (rows, columns, 3), 0 to 255."""
+    from matplotlib.image import imsave
+
+    rows, columns, _ = np.array(image.shape) // samples
+    parts = image.reshape(rows, samples, columns, samples, 3)
+    pixels = np.rint(parts.mean((1, 3))).astype(np.uint8)
+    replaced(path, lambda part: imsave(part, pixels))
 
 
 def _fill(plotter: Any, panel: Panel, view: View, layout: Layout) -> None:
@@ -135,7 +158,7 @@ def _fill(plotter: Any, panel: Panel, view: View, layout: Layout) -> None:
             lighting=not flat,
             ambient=1.0 if flat else 0.5,
             diffuse=0.0 if flat else 0.5,
-            line_width=4 * _SAMPLES,
+            line_width=4 * layout.samples,
             point_size=_dot_size(piece, view, layout),
             render_points_as_spheres=True,
             interpolate_before_map=True,
@@ -143,29 +166,28 @@ def _fill(plotter: Any, panel: Panel, view: View, layout: Layout) -> None:
         mapper = actor.mapper
     if panel.edges is not None and len(panel.edges.cells):
         # Towards the eye by less than can be seen, else they are hidden in part.
-        lines = replace(panel.edges, points=panel.edges.points + _nearer(view))
+        nearer = view.towards * 2e-3 * (view.width + view.height)
+        lines = replace(panel.edges, points=panel.edges.points + nearer)
         plotter.add_mesh(
             _poly_data(lines),
             color="black",
             opacity=0.3,
-            line_width=0.7 * _SAMPLES,
+            line_width=0.7 * layout.samples,
             lighting=False,
         )
     _add_bar(plotter, panel, mapper, layout)
     if panel.title:
-        _add_text(plotter, panel.title, 0.5, 1 - layout.top / 2 / layout.height)
+        upward = 1 - layout.top / 2 / layout.height
+        _add_text(plotter, panel.title, 0.5, upward, _FONT * layout.samples)
     _aim(plotter, view, layout)
-
-
-def _nearer(view: View) -> np.ndarray:
-    return view.towards * 2e-3 * (view.width + view.height)
 
 
 def _add_bar(plotter: Any, panel: Panel, mapper: Any, layout: Layout) -> None:
     """The bar's title over it, five values under it; VTK's own would overlap."""
     left, width, labels = 0.1, 0.8, 5
+    # PyVista takes bars of one title for one bar: each gets more blanks than the last.
     bar = plotter.add_scalar_bar(
-        "",
+        " " * (1 + len(plotter.scalar_bars)),
         mapper=mapper,
         n_labels=0,
         vertical=False,
@@ -173,20 +195,18 @@ def _add_bar(plotter: Any, panel: Panel, mapper: Any, layout: Layout) -> None:
         height=24 / layout.height,
         position_x=left,
         position_y=50 / layout.height,
-        unique_bar=True,
     )
     bar.SetBarRatio(1)
     bar.SetTextPad(0)
-    _add_text(plotter, panel.quantity, 0.5, 108 / layout.height)
+    font, small = _FONT * layout.samples, _SMALL_FONT * layout.samples
+    _add_text(plotter, panel.quantity, 0.5, 108 / layout.height, font)
     for share in np.linspace(0, 1, labels):
         value = f"{(1 - share) * panel.limits[0] + share * panel.limits[1]:.3g}"
         place = left + width * share, 30 / layout.height
-        _add_text(plotter, value.replace("-", "\N{MINUS SIGN}"), *place, _SMALL_FONT)
+        _add_text(plotter, value.replace("-", "\N{MINUS SIGN}"), *place, small)
 
 
-def _add_text(
-    plotter: Any, text: str, across: float, upward: float, size: int = _FONT
-) -> None:
+def _add_text(plotter: Any, text: str, across: float, upward: float, size: int) -> None:
     """A line about a place given in fractions of the panel."""
     import pyvista
 
@@ -246,4 +266,4 @@ def _poly_data(piece: Piece) -> Any:
 def _dot_size(piece: Piece, view: View, layout: Layout) -> float:
     """Pixels of a dot: about the distance between points spread over the view."""
     spacing = np.sqrt(max(view.width * view.height, 1e-300) / len(piece.cells))
-    return _SAMPLES * float(np.clip(0.8 * spacing / layout.scale, 4, 24))
+    return layout.samples * float(np.clip(0.8 * spacing / layout.scale, 4, 24))
