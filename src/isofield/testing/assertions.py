@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
-from safetensors.torch import load, save
 from torch import Tensor
 
 from isofield.discretization import Discretization, pack
@@ -306,6 +305,8 @@ def assert_same_weights(
     build : makes the operator with fresh weights; it is shown the mesh, of which
         nothing may remain. sources : at least two, of different sizes.
     """
+    from safetensors.torch import load, save
+
     sizes = [len(source) for source in sources]
     if len(set(sizes)) < 2:
         raise ValueError(f"sources: expected different sizes, got {sizes}")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from isofield import discretization, graph
-from isofield.data import Sample, collate
 from isofield.discretization import Discretization
 from isofield.graph import Graph
+
+if TYPE_CHECKING:
+    from isofield.data import Sample
 
 
 def assert_unpacks(packed: Any, parts: Sequence[Any], where: str = "batch") -> None:
@@ -31,7 +33,12 @@ def assert_unpacks(packed: Any, parts: Sequence[Any], where: str = "batch") -> N
     elif isinstance(first, Graph):
         source_ptr = torch.tensor([0, *accumulate(g.n_sources for g in parts)])
         target_ptr = torch.tensor([0, *accumulate(g.n_targets for g in parts)])
-        unpacked = graph.unpack(packed, source_ptr, target_ptr)
+        try:
+            unpacked = graph.unpack(packed, source_ptr, target_ptr)
+        except ValueError as error:
+            raise AssertionError(
+                f"{where}: edges cross the bounds of the samples: {error}"
+            ) from error
         _require_fields(unpacked, parts, where)
     elif isinstance(first, Discretization):
         if all(part.n_samples == 1 for part in parts):
@@ -52,6 +59,8 @@ def assert_unpacks(packed: Any, parts: Sequence[Any], where: str = "batch") -> N
 
 def assert_samples_unpack(samples: Sequence[Sample]) -> None:
     """`collate` keeps every attribute of every sample, bit for bit."""
+    from isofield.data import collate
+
     batch = collate(samples)
     assert_unpacks(batch.domain, [sample.domain for sample in samples], "domain")
     found = {"pos": batch.domain.points, "weights": batch.domain.weights}
@@ -70,11 +79,20 @@ def _require_fields(found: Sequence[Any], parts: Sequence[Any], where: str) -> N
 
 
 def _require_same(found: Any, expected: Any, where: str) -> None:
-    if isinstance(expected, Tensor):
-        same = found.dtype == expected.dtype and torch.equal(found, expected)
-    else:
-        same = found == expected
-    if not same:
+    if not isinstance(expected, Tensor):
+        if found != expected:
+            raise AssertionError(f"{where}: expected {expected!r}, got {found!r}")
+        return
+    if found.dtype != expected.dtype or found.shape != expected.shape:
         raise AssertionError(
-            f"batch, then unbatch, changes {where}: expected\n{expected}\ngot\n{found}"
+            f"{where}: expected {tuple(expected.shape)} {expected.dtype}, got "
+            f"{tuple(found.shape)} {found.dtype}"
+        )
+    wrong = (found != expected).nonzero()
+    if len(wrong):
+        first = tuple(wrong[0].tolist())
+        raise AssertionError(
+            f"{where}: batch, then unbatch, changes {len(wrong)} of "
+            f"{expected.numel()} numbers, the first at {first}: expected "
+            f"{expected[first].item()!r}, got {found[first].item()!r}"
         )
