@@ -1,0 +1,5 @@
+"""The command `isofield`: errors are one line, and nothing is left behind."""
+
+from isofield.cli.program import main
+
+__all__ = ["main"]

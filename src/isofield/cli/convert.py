@@ -1,0 +1,28 @@
+"""`isofield convert`: a mesh file in another format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isofield.cli import files
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Mesh file to read.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Mesh file to write.")],
+    step: files.Step = None,
+    lossy: files.Lossy = False,
+) -> None:
+    """Write a mesh file in another format, chosen by the suffix.
+
+    What OUT's format cannot hold is an error, unless --lossy leaves it out.
+
+    Example: isofield convert beam.msh beam.vtu
+    """
+    files.check_mesh_output(target)
+    mesh = files.opened(source, step)
+    files.save(target, mesh, lossy)
+    typer.echo(f"{target}: {files.described(mesh)}")

@@ -1,0 +1,122 @@
+"""The files that commands read and write."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isofield.cli.reporting import CommandError
+
+if TYPE_CHECKING:
+    from isofield.mesh import Mesh
+
+Step = Annotated[
+    int | None,
+    typer.Option(
+        "--step",
+        help="Number of the time step to take, from 0, or from -1 backward. Without "
+        "it the last one, with a warning where there are several.",
+        show_default=False,
+    ),
+]
+Lossy = Annotated[
+    bool,
+    typer.Option("--lossy", help="Leave out what the output's format cannot hold."),
+]
+
+
+def opened(path: Path, step: int | None = None, check: bool = True) -> Mesh:
+    """The mesh in a file; of a series the step with this number.
+
+    Readers that may end or hang the process run in a child with a time limit. check :
+    warn of what is wrong with the mesh.
+    """
+    from isofield.io import read, read_series
+
+    if step is None:
+        return read(path, check=check, isolate=True)
+    series = read_series(path, isolate=True)
+    if not -len(series) <= step < len(series):
+        raise CommandError(
+            f"{path}: there is no step {step}, it has {len(series)} time steps"
+        )
+    return series[step]
+
+
+def save(path: Path, mesh: Mesh, lossy: bool) -> None:
+    """Write the whole file or nothing; refuses to lose anything unless `lossy`."""
+    from isofield.io import FormatError, write
+
+    try:
+        write(path, mesh, lossy=lossy)
+    except FormatError as error:
+        raise CommandError(str(error).replace("lossy=True", "--lossy")) from error
+
+
+def check_output(path: Path, suffixes: Sequence[str]) -> None:
+    """Before any work is done: a name with one of the suffixes, in a folder."""
+    if path.suffix.lower() not in suffixes:
+        raise typer.BadParameter(
+            f"{path}: expected the name of a file with the suffix {' '.join(suffixes)}"
+        )
+    if path.is_dir():
+        raise CommandError(f"{path}: is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise CommandError(f"{path}: the folder {path.parent} does not exist")
+
+
+def check_mesh_output(path: Path) -> None:
+    """As `check_output`, for meshes."""
+    from isofield.io.registry import formats, known_suffixes
+
+    written = [
+        suffix
+        for suffix in known_suffixes()
+        if any(one.write is not None for one in formats(Path(f"mesh{suffix}")))
+    ]
+    check_output(path, written)
+
+
+def found(names: Sequence[str]) -> list[Path]:
+    """The mesh files behind these names, each once: files, folders and patterns.
+
+    Of a folder, and of a pattern such as "plate*", all files of a known format, by
+    name. A name of neither is taken for a file, there or not.
+    """
+    paths: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            members = _known(path.iterdir(), name)
+        elif not path.exists() and glob.has_magic(name):
+            members = _known(map(Path, glob.glob(name)), name)
+        else:
+            members = [path]
+        paths.update(dict.fromkeys(members))
+    return list(paths)
+
+
+def _known(paths: Iterable[Path], where: str) -> list[Path]:
+    from isofield.io import known_suffixes
+
+    suffixes = known_suffixes()
+    members = sorted(
+        path for path in paths if path.suffix.lower() in suffixes and path.is_file()
+    )
+    if not members:
+        raise CommandError(
+            f"{where}: no mesh file there; known suffixes are {' '.join(suffixes)}"
+        )
+    return members
+
+
+def described(mesh: Mesh) -> str:
+    """Points, cells by type, and fields, in one line."""
+    parts = [f"{len(mesh.points):,} points"]
+    parts += [f"{len(nodes):,} {kind}" for kind, nodes in mesh.cells.items()]
+    fields = ", ".join([*mesh.point_data, *mesh.cell_data])
+    return ", ".join(parts) + (f"; fields {fields}" if fields else "")

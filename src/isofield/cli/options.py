@@ -1,0 +1,82 @@
+"""Options that several commands have, and what their text means."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from isofield.cli.reporting import CommandError
+
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        help='"cpu" or "cuda"; without it the GPU where there is one.',
+        show_default=False,
+    ),
+]
+
+
+def names(values: Sequence[str], option: str) -> list[str]:
+    """The names in one or several lists with commas between them.
+
+    Raises a usage error where a name comes twice.
+    """
+    found = [part.strip() for value in values for part in value.split(",")]
+    found = [name for name in found if name]
+    for number, name in enumerate(found):
+        if name in found[:number]:
+            raise typer.BadParameter(f"{option}: {name!r} comes twice")
+    return found
+
+
+def texts(values: Sequence[str], option: str) -> dict[str, str]:
+    """name -> text of each `name=text`. Raises a usage error for anything else."""
+    pairs = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not (name.strip() and equals and text.strip()):
+            raise typer.BadParameter(f"{option}: expected NAME=VALUE, got {value!r}")
+        if name.strip() in pairs:
+            raise typer.BadParameter(f"{option}: {name.strip()!r} comes twice")
+        pairs[name.strip()] = text.strip()
+    return pairs
+
+
+def numbers(values: Sequence[str], option: str) -> dict[str, float]:
+    """name -> number of each `name=number`. Raises a usage error for anything else."""
+    return {
+        name: number(text, f"{option} {name}")
+        for name, text in texts(values, option).items()
+    }
+
+
+def number(text: str, option: str) -> float:
+    """Raises a usage error where the text is no finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{option}: expected a number, got {text!r}")
+    return value
+
+
+def check_device(name: str | None) -> None:
+    """A device that torch knows and can use. Raises a usage error where it does not
+    know it, `CommandError` where there is none."""
+    if name is None:
+        return
+    import torch
+
+    try:
+        kind = torch.device(name).type
+    except RuntimeError:
+        kind = ""
+    if kind not in ("cpu", "cuda"):
+        raise typer.BadParameter(f"--device: expected 'cpu' or 'cuda', got {name!r}")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise CommandError(f"--device {name}: torch finds no GPU here")

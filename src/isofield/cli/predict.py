@@ -1,0 +1,121 @@
+"""`isofield predict`: a model and a mesh in, the mesh with predicted fields out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from isofield.cli import files, options, tables
+from isofield.cli.reporting import CommandError
+
+if TYPE_CHECKING:
+    from isofield.data import Field
+    from isofield.mesh import Mesh
+    from isofield.surrogate import Surrogate
+
+
+def predict(
+    model_file: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Model that train wrote.")
+    ],
+    mesh_file: Annotated[
+        Path, typer.Argument(metavar="MESH", help="Mesh file, with the inputs.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Mesh file to write.")],
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=NUMBER",
+            help="Constant value of an input, instead of the mesh's; any number of "
+            "times.",
+        ),
+    ] = None,
+    device: options.Device = None,
+    step: files.Step = None,
+    lossy: files.Lossy = False,
+) -> None:
+    """Predict a model's targets on a mesh, and write the mesh with them.
+
+    OUT is the same mesh with NAME_predicted for each target, and NAME_error where the
+    mesh holds the target itself.
+
+    Example: isofield predict model.safetensors wing.inp -o wing.vtu --set load=100
+    """
+    given = options.numbers(values or [], "--set")
+    files.check_mesh_output(output)
+    options.check_device(device)
+    from isofield.model_file import load_model
+    from isofield.predict import predict
+
+    model = load_model(model_file)
+    _check_given(model, model_file, given)
+    mesh = files.opened(mesh_file, step)
+    _check_inputs(model, mesh, mesh_file, given)
+    result = predict(model, mesh, values=given, device=device, where=str(mesh_file))
+    files.save(output, result, lossy)
+    _show(model, result, output)
+
+
+def _check_given(model: Surrogate, file: Path, given: dict[str, float]) -> None:
+    known = [field.name for field in model.inputs]
+    for name in given:
+        if name not in known:
+            raise CommandError(
+                f"{file}: has no input {name!r} to set; it has "
+                f"{', '.join(known) or 'none'}"
+            )
+
+
+def _check_inputs(
+    model: Surrogate, mesh: Mesh, file: Path, given: dict[str, float]
+) -> None:
+    """Every input is there; else say that it can be given as a number."""
+    data = mesh.point_data if model.at == "points" else mesh.cell_data
+    for field in model.inputs:
+        if field.name not in (*given, *data, *mesh.field_data):
+            hint = "" if field.shape else f"; give it by --set {field.name}=NUMBER"
+            raise CommandError(
+                f"{file}: no field {field.name!r} at {model.at}, an input of the "
+                f"model{hint}"
+            )
+
+
+def _show(model: Surrogate, mesh: Mesh, output: Path) -> None:
+    data = mesh.point_data if model.at == "points" else mesh.cell_data
+    errors = _errors(model, mesh)
+    rows = []
+    for target in model.targets:
+        name = f"{target.name}_predicted"
+        rows.append([name, tables.range_of(data[name]), target.unit])
+        if errors:
+            share = errors.get(target.name)
+            rows[-1].append("" if share is None else tables.percent(share))
+    headings = ["field", "range", "unit", *["relative L2 error"] * bool(errors)]
+    tables.show(str(output), headings, rows)
+
+
+def _errors(model: Surrogate, mesh: Mesh) -> dict[str, float]:
+    """`||prediction - truth|| / ||truth||` of each target that the mesh holds."""
+    from isofield.data.fields import stacked
+    from isofield.surrogate import discretized
+
+    data = mesh.point_data if model.at == "points" else mesh.cell_data
+    known = [target for target in model.targets if f"{target.name}_error" in data]
+    if not known:
+        return {}
+    import torch
+
+    domain = discretized(mesh, model.at)
+
+    def size(field: Field) -> float:
+        return float(domain.norm(torch.from_numpy(stacked(mesh, [field], model.at))))
+
+    errors = {}
+    for target in known:
+        error = replace(target, name=f"{target.name}_error")
+        errors[target.name] = size(error) / size(target)
+    return errors

@@ -1,0 +1,217 @@
+"""`isofield train`: cases in, a model file out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isofield.cli import cases, files, options, tables
+
+if TYPE_CHECKING:
+    from isofield.cli.cases import Cases
+    from isofield.surrogate import Surrogate
+    from isofield.train import History, Schedule
+
+
+class Site(StrEnum):
+    """Where the fields live."""
+
+    POINTS = "points"
+    CELLS = "cells"
+
+
+class Precision(StrEnum):
+    """Of the dense products in training."""
+
+    FLOAT32 = "float32"
+    BF16 = "bf16"
+
+
+def train(
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="CASES", help="Mesh files, folders or patterns."),
+    ],
+    targets: Annotated[
+        list[str],
+        typer.Option("--targets", "-t", help="Fields to predict, commas between."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Model file, *.safetensors.")
+    ],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--inputs", "-i", help="Fields given, besides the geometry."),
+    ] = None,
+    site: Annotated[
+        Site, typer.Option("--at", help="Where the fields live.")
+    ] = Site.POINTS,
+    validation: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--validation",
+            help="Share of the cases, drawn by the seed, or files, folders or "
+            "patterns, any number of times; without it 0.1.",
+            show_default=False,
+        ),
+    ] = None,
+    units: Annotated[
+        list[str] | None,
+        typer.Option("--unit", metavar="NAME=UNIT", help="Unit of a field."),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option("--epochs", min=1, help="Passes over the cases.")
+    ] = 40,
+    nodes: Annotated[
+        int, typer.Option("--nodes", min=1, help="Points in a batch.")
+    ] = 4000,
+    rate: Annotated[
+        float, typer.Option("--rate", help="Highest learning rate.")
+    ] = 2e-3,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Of weights, order and validation.")
+    ] = 0,
+    width: Annotated[
+        int | None, typer.Option("--width", min=3, help="Channels of the network.")
+    ] = None,
+    blocks: Annotated[
+        int | None, typer.Option("--blocks", min=1, help="Blocks of the network.")
+    ] = None,
+    radius: Annotated[
+        float | None,
+        typer.Option(
+            "--radius",
+            help="Least radius of the integrals, as a share of the largest extent of "
+            "the cases; without it three spacings of the coarsest case.",
+        ),
+    ] = None,
+    device: options.Device = None,
+    precision: Annotated[
+        Precision, typer.Option("--precision", help="Of the dense products.")
+    ] = Precision.FLOAT32,
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--directory",
+            help="Folder of the checkpoint and the log; without it MODEL.training.",
+        ),
+    ] = None,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget an interrupted training.")
+    ] = False,
+) -> None:
+    """Train one model on cases of any sizes and shapes together.
+
+    The same command goes on where an interrupted one stopped.
+
+    Example: isofield train cases/ --inputs load --targets u -o plate.safetensors
+    """
+    given = options.names(inputs or [], "--inputs")
+    wanted = options.names(targets, "--targets")
+    named = options.texts(units or [], "--unit")
+    _check_names(given, wanted, named)
+    for option, value in (("--rate", rate), ("--radius", radius)):
+        if value is not None and not value > 0:
+            raise typer.BadParameter(f"{option}: expected more than 0, got {value:g}")
+    share, extra = cases.validation_of(validation or ["0.1"])
+    files.check_output(output, [".safetensors"])
+    options.check_device(device)
+
+    from isofield.model_file import save_model
+    from isofield.surrogate import Surrogate
+    from isofield.train import CHECKPOINT, Schedule
+
+    folder = directory or output.with_name(f"{output.name}.training")
+    learned, checked = cases.read(sources, extra, named)
+    cases.check(learned + checked, given, wanted, site.value)
+    if not extra:
+        learned, checked = learned.split(share, seed)
+    network = {"width": width, "blocks": blocks, "radius": radius}
+    model = Surrogate.for_cases(
+        learned.meshes,
+        given,
+        wanted,
+        at=site.value,
+        names=learned.names,
+        seed=seed,
+        **{name: value for name, value in network.items() if value is not None},
+    )
+    if restart:
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+    history = _fitted(
+        model,
+        learned,
+        checked,
+        Schedule(epochs=epochs, nodes=nodes, rate=rate, seed=seed),
+        folder,
+        device=device,
+        precision=precision.value,
+    )
+    save_model(output, model)
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    _show(model, history, output)
+
+
+def _check_names(inputs: list[str], targets: list[str], units: dict[str, str]) -> None:
+    if not targets:
+        raise typer.BadParameter("--targets: expected at least one name")
+    for name in targets:
+        if name in inputs:
+            raise typer.BadParameter(f"{name!r} is both in --inputs and in --targets")
+    for name in units:
+        if name not in (*inputs, *targets):
+            raise typer.BadParameter(
+                f"--unit: {name!r} is neither in --inputs nor in --targets"
+            )
+
+
+def _fitted(
+    model: Surrogate,
+    learned: Cases,
+    checked: Cases,
+    schedule: Schedule,
+    folder: Path,
+    **options: Any,
+) -> History:
+    """Train; leaves the folder behind only where it holds a checkpoint."""
+    from isofield.train import CHECKPOINT, fit
+
+    is_new = not folder.exists()
+    try:
+        return fit(
+            model,
+            learned.meshes,
+            validation=checked.meshes,
+            schedule=schedule,
+            directory=folder,
+            names=learned.names,
+            **options,
+        )
+    except KeyboardInterrupt:
+        if (folder / CHECKPOINT).exists():
+            raise KeyboardInterrupt(
+                f"the same command goes on from the last epoch, kept in {folder}"
+            ) from None
+        raise
+    finally:
+        if is_new and folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _show(model: Surrogate, history: History, output: Path) -> None:
+    row = history.rows[history.best - 1]
+    splits = [
+        s for s in ("train", "validation") if f"{s} {model.targets[0].name}" in row
+    ]
+    tables.show(
+        f"Relative L2 error in epoch {history.best}, whose weights are kept",
+        ["target", *splits],
+        [
+            [target.name, *(tables.percent(row[f"{s} {target.name}"]) for s in splits)]
+            for target in model.targets
+        ],
+    )
+    typer.echo(f"{output}: {output.stat().st_size:,} bytes")
