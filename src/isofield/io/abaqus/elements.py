@@ -36,8 +36,8 @@ _FAMILIES: list[tuple[str, str | dict[int, str]]] = [
     ),
     (r"(?:T[23]D|R2D|RAX|DC1D|AC1D|M2D|RB[23]D)2[A-Z]*", "line"),
     (r"(?:T[23]D|DC1D|AC1D)3[A-Z]*", "line3"),
-    (r"(?:B|PIPE|ELBOW)[23][13][A-Z]*|FRAME[23]D|(?:D?S|M|SFM|GAP)AX1", "line"),
-    (r"(?:B|PIPE|ELBOW)[23]2[A-Z]*|(?:D?S|M|SFM)AX2", "line3"),
+    (r"(?:B|PIPE|ELBOW)[23][13][A-Z]*|FRAME[23]D|(?:D?S|M|SFM)AX1[A-Z]*", "line"),
+    (r"(?:B|PIPE|ELBOW)[23]2[A-Z]*|(?:D?S|M|SFM)AX2[A-Z]*", "line3"),
     (r"CONN[23]D2|SPRING[A2]|DASHPOT[A2]|GAPUNI[T]?|GAPSPHER|GAPCYL|D", "line"),
     (r"MASS|ROTARYI|SPRING1|DASHPOT1|HEATCAP|PD3D", "vertex"),
 ]
