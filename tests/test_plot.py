@@ -12,6 +12,7 @@ from isofield import Mesh, MeshError
 from isofield.generation import ball, box, square
 from isofield.plot import backend, compare, plot
 from isofield.plot.surface import drawn, edges, pieces
+from isofield.plot.window import tick_labels
 
 WHITE = np.ones(3)
 
@@ -285,6 +286,18 @@ def test_the_quantity_names_component_and_unit():
     assert _label(mesh, "vector", 1, "") == "vector, y"
     assert _label(mesh, "tensor", (0, 1), None) == "tensor, xy"
     assert _label(mesh, "scalar", None, None) == "scalar"
+
+
+@pytest.mark.parametrize(
+    ("limits", "labels"),
+    [
+        ((0, 1), ["0", "0.25", "0.5", "0.75", "1"]),
+        ((-2e-7, 2e-7), ["−2e−07", "−1e−07", "0", "1e−07", "2e−07"]),
+        ((300, 300.04), ["300", "300.01", "300.02", "300.03", "300.04"]),
+    ],
+)
+def test_values_at_the_bar_can_be_told_apart(limits, labels):
+    assert tick_labels(limits, 5) == labels
 
 
 def test_without_a_display_a_window_is_an_error(monkeypatch):

@@ -200,10 +200,22 @@ def _add_bar(plotter: Any, panel: Panel, mapper: Any, layout: Layout) -> None:
     bar.SetTextPad(0)
     font, small = _FONT * layout.samples, _SMALL_FONT * layout.samples
     _add_text(plotter, panel.quantity, 0.5, 108 / layout.height, font)
-    for share in np.linspace(0, 1, labels):
-        value = f"{(1 - share) * panel.limits[0] + share * panel.limits[1]:.3g}"
+    shares = np.linspace(0, 1, labels)
+    for share, label in zip(shares, tick_labels(panel.limits, labels), strict=True):
         place = left + width * share, 30 / layout.height
-        _add_text(plotter, value.replace("-", "\N{MINUS SIGN}"), *place, small)
+        _add_text(plotter, label, *place, small)
+
+
+def tick_labels(limits: tuple[float, float], count: int) -> list[str]:
+    """Values equally far apart, with three digits or as many as tell them apart."""
+    shares = np.linspace(0, 1, count)
+    values = (1 - shares) * limits[0] + shares * limits[1]
+    labels: list[str] = []
+    for digits in range(3, 17):
+        labels = [f"{value:.{digits}g}" for value in values]
+        if len(set(labels)) == count:
+            break
+    return [label.replace("-", "\N{MINUS SIGN}") for label in labels]
 
 
 def _add_text(plotter: Any, text: str, across: float, upward: float, size: int) -> None:
