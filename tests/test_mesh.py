@@ -146,6 +146,13 @@ def test_a_sound_mesh_has_nothing_wrong(mixed_mesh, bent) -> None:
         np.testing.assert_array_equal(mended.points, mesh.points)
 
 
+def test_an_empty_mesh_has_nothing_wrong() -> None:
+    empty = Mesh(np.zeros((0, 3)), point_data={"u": np.zeros((0, 3))})
+    assert empty.validate().ok
+    assert empty.mended()[1] == ()
+    assert len(empty.refined().points) == len(empty.linearised().points) == 0
+
+
 def test_a_point_cloud_has_no_orphans() -> None:
     cloud = Mesh(SQUARE)
     assert cloud.validate().ok

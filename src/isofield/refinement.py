@@ -185,7 +185,7 @@ def _number_shared(
     """Fill `points` where keys are known; the next free number and the new points."""
     owner = np.repeat(np.arange(len(keys)), [len(key) for key in keys])
     row = np.concatenate([np.arange(len(key)) for key in keys] or [owner])
-    width = max((key.shape[1] for key in keys), default=0)
+    width = max((key.shape[1] for key in keys), default=1)
     table = np.zeros((len(owner), width), dtype=np.int64)
     start = 0
     for key in keys:

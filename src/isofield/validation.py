@@ -32,7 +32,8 @@ class Report:
     nonfinite_points : with a coordinate that is NaN or infinite.
     zero_cells : of zero measure, to rounding.
     inverted_cells : of negative measure, where the cell has as many dimensions as
-        points have coordinates; elsewhere there is no sign.
+        points have coordinates; elsewhere there is no sign. A wedge whose first
+        triangle faces outward, as some programs write it, counts as inverted.
     folded_cells : det J changes its sign within the cell, at the points of its
         quadrature rule or at its nodes; same restriction.
     nonfinite_cells : with a point that is not finite; not measured.
@@ -127,7 +128,8 @@ def inspect(
 def _nonfinite_rows(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "fc":
         return _none()
-    return np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+    finite = np.all(np.isfinite(values), axis=tuple(range(1, values.ndim)))
+    return np.flatnonzero(~finite)
 
 
 def _nonfinite_fields(fields: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
