@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,8 +17,9 @@ from isofield.data.fields import Site, stacked
 from isofield.data.frame import Frame
 from isofield.discretization import Discretization, from_mesh, from_points
 from isofield.layers.operator import Operator
-from isofield.mesh import Mesh
+from isofield.mesh import Mesh, MeshError
 from isofield.models import ARCHITECTURES
+from isofield.operators import gradient
 
 
 class ExtrapolationWarning(UserWarning):
@@ -79,7 +80,9 @@ class Surrogate:
             )
         names = names or [f"case {number}" for number in range(len(cases))]
         specified = check_same_fields(cases, [inputs, targets], at, names)
-        domains = [discretized(case, at) for case in cases]
+        domains = [
+            discretized(case, at, name) for case, name in zip(cases, names, strict=True)
+        ]
         frame = Frame.around(domains)
         spacing = [_spacing(domain) for domain in domains]
         arguments.setdefault("radius", 3 * max(spacing) / frame.length)
@@ -108,6 +111,7 @@ class Surrogate:
         *,
         values: Mapping[str, float] | None = None,
         with_targets: bool = True,
+        with_gradient: bool = False,
         at_points: np.ndarray | None = None,
         check: bool = False,
         where: str = "the mesh",
@@ -115,10 +119,10 @@ class Surrogate:
         """A mesh with its fields, discretized, scaled and prepared for the network.
 
         values : numbers for inputs that the mesh does not hold. at_points : (M, d)
-        where the output is wanted, the mesh's own sites where it is None. check : warn
-        where the mesh leaves the training envelope.
+        where the output is wanted, the mesh's own sites where it is None. with_gradient
+        : for losses that need it. check : warn where the mesh leaves the envelope.
         """
-        physical = discretized(mesh, self.at)
+        physical = discretized(mesh, self.at, where)
         if physical.dimension != len(self.frame.origin):
             raise FieldError(
                 f"{where}: has points in {physical.dimension} dimensions, the model "
@@ -145,6 +149,10 @@ class Surrogate:
         if with_targets:
             y = stacked(mesh, self.targets, self.at, None, where)
             sample.y = self.target_normalizer.apply(y).float()
+        if with_gradient:
+            scaled = (mesh.points - np.array(self.frame.origin)) / self.frame.length
+            operator = gradient(replace(mesh, points=scaled))
+            sample.gradient = operator.to(torch.float32)
         return sample
 
     def evaluate(self, sample: Sample, device: torch.device | str = "cpu") -> Tensor:
@@ -155,13 +163,24 @@ class Surrogate:
         return self.target_normalizer.invert(output.double()).cpu()
 
 
-def discretized(mesh: Mesh, at: Site = "points") -> Discretization:
-    """The mesh's discretization; that of a bare cloud where it has no cells."""
-    if mesh.dimension > 0:
-        return from_mesh(mesh, at)
-    if at == "cells":
-        raise FieldError("expected a mesh with cells for fields at cells, got a cloud")
-    return from_points(torch.from_numpy(mesh.points.copy()))
+def discretized(
+    mesh: Mesh, at: Site = "points", where: str = "the mesh"
+) -> Discretization:
+    """The mesh's discretization; that of a bare cloud where it has no cells.
+
+    Raises `FieldError` for fields at cells of a cloud, `MeshError`, naming `where`, for
+    points or cells without measure.
+    """
+    if mesh.dimension <= 0 and at == "cells":
+        raise FieldError(
+            f"{where}: expected a mesh with cells for fields at cells, got a cloud"
+        )
+    try:
+        if mesh.dimension > 0:
+            return from_mesh(mesh, at)
+        return from_points(torch.from_numpy(mesh.points.copy()))
+    except ValueError as error:
+        raise MeshError(f"{where}: {error}") from error
 
 
 def _spacing(domain: Discretization) -> float:

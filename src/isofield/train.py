@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from isofield.data import Sample, collate, node_batches
 from isofield.data.sample import Batch
 from isofield.files import replaced
-from isofield.loss import relative_l2
+from isofield.loss import relative_h1, relative_l2
 from isofield.mesh import Mesh
 from isofield.surrogate import Surrogate
 
@@ -70,13 +70,16 @@ def fit(
     directory: str | os.PathLike | None = None,
     device: torch.device | str | None = None,
     precision: Literal["float32", "bf16"] = "float32",
+    loss: Literal["l2", "h1"] = "l2",
     progress: bool = True,
     names: Sequence[str] | None = None,
 ) -> History:
     """Train a model on cases of any sizes and shapes together.
 
-    Minimizes the mean over samples and targets of the relative L2 error in the measure
-    with AdamW. The model keeps the weights of the epoch with the least validation error
+    Minimizes the mean over samples and targets of the relative error in the measure
+    with AdamW, in L2 or, with `loss="h1"`, in H1 of the scaled coordinates (for fields
+    at points of meshes with cells). The log and the choice of the best epoch are in L2.
+    The model keeps the weights of the epoch with the least validation error
     (of the last epoch where there are no validation cases).
 
     cases, validation : meshes with the model's input and target fields. directory : if
@@ -91,10 +94,15 @@ def fit(
     """
     if precision not in ("float32", "bf16"):
         raise ValueError(f"precision: expected 'float32' or 'bf16', got {precision!r}")
+    if loss not in ("l2", "h1"):
+        raise ValueError(f"loss: expected 'l2' or 'h1', got {loss!r}")
+    if loss == "h1" and model.at == "cells":
+        raise ValueError("the H1 loss needs fields at points, not at cells")
     schedule = schedule or Schedule()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with _Progress(progress) as bars:
-        train = _prepared(model, cases, names, "Preparing cases", bars)
+        slopes = loss == "h1"
+        train = _prepared(model, cases, names, "Preparing cases", bars, slopes)
         check = _prepared(model, validation, None, "Preparing validation", bars)
         run = _Run(model, schedule, device, precision, directory)
         run.resume()
@@ -115,20 +123,19 @@ def evaluate(
     with torch.no_grad():
         for sample in samples:
             batch = collate([sample]).to(device)
-            rows.append(_errors(model, batch, nullcontext()).cpu())
+            prediction, truth = _outputs(model, batch, nullcontext())
+            channels = [target.channels for target in model.targets]
+            errors = relative_l2(prediction, truth, batch.domain, channels)
+            rows.append(errors.cpu())
     return torch.cat(rows)
 
 
-def _errors(model: Surrogate, batch: Batch, autocast: Any) -> Tensor:
+def _outputs(model: Surrogate, batch: Batch, autocast: Any) -> tuple[Tensor, Tensor]:
+    """Prediction and truth in physical units, (N, C) each."""
     with autocast:
         output = model.network(batch.x, batch.plan)
     invert = model.target_normalizer.invert
-    return relative_l2(
-        invert(output.float()),
-        invert(batch.y),
-        batch.domain,
-        [target.channels for target in model.targets],
-    )
+    return invert(output.float()), invert(batch.y)
 
 
 class _Run:
@@ -200,8 +207,14 @@ class _Run:
         return total / len(train)
 
     def _step(self, batch: Batch) -> Tensor:
-        errors = _errors(self.model, batch, self._autocast())
+        prediction, truth = _outputs(self.model, batch, self._autocast())
+        channels = [target.channels for target in self.model.targets]
+        errors = relative_l2(prediction, truth, batch.domain, channels)
         loss = errors.mean()
+        if batch.gradient is not None:
+            loss = relative_h1(
+                prediction, truth, batch.domain, batch.gradient, channels
+            ).mean()
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {float(loss)} in epoch {self.epoch + 1}: lower the "
@@ -317,12 +330,13 @@ def _prepared(
     names: Sequence[str] | None,
     title: str,
     bars: _Progress,
+    with_gradient: bool = False,
 ) -> list[Sample]:
     names = names or [f"case {number}" for number in range(len(cases))]
     task = bars.add(title, len(cases)) if cases else None
     samples = []
     for case, name in zip(cases, names, strict=True):
-        samples.append(model.sample(case, where=name))
+        samples.append(model.sample(case, with_gradient=with_gradient, where=name))
         bars.advance(task)
     return samples
 

@@ -83,7 +83,7 @@ def check_same_fields(
     """The fields of these names as all meshes have them.
 
     names : several lists, for instance inputs and targets. Raises `FieldError` where a
-    mesh lacks one or has it in another shape than the first mesh.
+    mesh lacks one or has it in another shape or unit than the first mesh.
     """
     specified = [
         [Field.of(n, meshes[0], at, wheres[0]) for n in part] for part in names
@@ -91,6 +91,13 @@ def check_same_fields(
     for mesh, where in zip(meshes, wheres, strict=True):
         for part in specified:
             stacked(mesh, part, at, where=where)
+            for field in part:
+                unit = str(mesh.field_data.get(f"unit:{field.name}", ""))
+                if unit != field.unit:
+                    raise FieldError(
+                        f"{where}: field {field.name!r} has the unit {unit!r}, "
+                        f"expected {field.unit!r} as in {wheres[0]}"
+                    )
     return specified
 
 
@@ -114,8 +121,12 @@ def _values(
     if constant.size == 1 and constant.dtype.kind in "fiub":
         return np.full(rows, float(constant.reshape(())))
     known = sorted({*data, *(k for k in mesh.field_data if not k.startswith("unit:"))})
+    other, there = (
+        (mesh.cell_data, "cells") if at == "points" else (mesh.point_data, "points")
+    )
+    found = f"; it is one at {there}" if name in other else ""
     raise FieldError(
-        f"{where}: no field {name!r} at {at}; it has {', '.join(known) or 'none'}"
+        f"{where}: no field {name!r} at {at}{found}; it has {', '.join(known) or 'none'}"
     )
 
 

@@ -10,14 +10,16 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from isofield.discretization import Discretization, pack
-from isofield.layers.plan import Plan, pack_plans
+from isofield.operators import Gradient
+from isofield.plan import Plan, pack_plans
 
 
 class Sample(Data):
     """Points, their weights, input and target channels, and what a model prepared.
 
     pos : (N, d) scaled points. weights : (N,). x : (N, C_in) and y : (N, C_out),
-    normalized. plan : the model's plan, from these points to these points.
+    normalized. plan : the model's plan. gradient : of the mesh in scaled coordinates,
+    where a loss needs it.
 
     Every tensor has one row per point and none holds point numbers, so batching
     concatenates rows and adds nothing to any value.
@@ -44,18 +46,27 @@ class Batch(NamedTuple):
     plan: Plan
     x: Tensor
     y: Tensor
+    gradient: Gradient | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        domain, plan, x, y = self
-        return Batch(domain.to(device), plan.to(device), x.to(device), y.to(device))
+        domain, plan, x, y, gradient = self
+        return Batch(
+            domain.to(device),
+            plan.to(device),
+            x.to(device),
+            y.to(device),
+            gradient and gradient.to(device),
+        )
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Several samples as one batch, block by block."""
+    gradients = [sample.gradient for sample in samples if "gradient" in sample]
     return Batch(
         pack([sample.domain for sample in samples]),
         pack_plans([sample.plan for sample in samples]),
         torch.cat([sample.x for sample in samples]),  # type: ignore[arg-type]
         torch.cat([sample.y for sample in samples]),  # type: ignore[arg-type]
+        pack_plans(gradients) if gradients else None,
     )

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from isofield.discretization import Discretization
 from isofield.graph import Graph, radius_graph
 from isofield.layers.operator import Operator
-from isofield.layers.plan import Plan
+from isofield.plan import Plan
 
 Kernel = Literal["full", "diagonal", "low_rank"]
 

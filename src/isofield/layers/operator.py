@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from isofield.discretization import Discretization
-from isofield.layers.plan import Plan
+from isofield.plan import Plan
 
 
 class Operator(nn.Module):

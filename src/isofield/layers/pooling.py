@@ -10,7 +10,7 @@ from torch import Tensor
 
 from isofield.discretization import Discretization
 from isofield.graph import Graph
-from isofield.layers.plan import Plan
+from isofield.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,8 @@ from isofield.layers.kernel_integral import (
 from isofield.layers.moments import domain_moments, n_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
-from isofield.layers.plan import Plan
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, unpool
+from isofield.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from isofield.discretization import Discretization
 from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
-from isofield.layers.plan import Plan
+from isofield.plan import Plan
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, unpool
 
 

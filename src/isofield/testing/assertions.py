@@ -16,7 +16,7 @@ from torch import Tensor
 
 from isofield.discretization import Discretization, pack
 from isofield.layers.operator import Operator
-from isofield.layers.plan import pack_plans
+from isofield.plan import pack_plans
 from isofield.testing.comparing import (
     ScalarFields,
     apply,

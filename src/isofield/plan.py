@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -32,7 +32,10 @@ class Plan:
         )
 
 
-def pack_plans(plans: Sequence[Plan]) -> Plan:
+AnyPlan = TypeVar("AnyPlan", bound=Plan)
+
+
+def pack_plans(plans: Sequence[AnyPlan]) -> AnyPlan:
     """One plan for several samples, block by block."""
     first = plans[0]
     return replace(
