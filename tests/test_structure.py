@@ -13,7 +13,29 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "isofield"
 
 # the data path; a module imports only from its left
-ORDER = ["files", "cells", "quadrature", "topology", "refinement", "regions", "validation", "mesh", "voronoi", "discretization", "graph", "plan", "operators", "layers", "models", "data", "surrogate", "model_file", "loss", "train", "predict"]
+ORDER = [
+    "files",
+    "cells",
+    "quadrature",
+    "topology",
+    "refinement",
+    "regions",
+    "validation",
+    "mesh",
+    "voronoi",
+    "discretization",
+    "graph",
+    "plan",
+    "operators",
+    "layers",
+    "models",
+    "data",
+    "surrogate",
+    "model_file",
+    "loss",
+    "train",
+    "predict",
+]
 LEAVES = {"generation", "io", "plot", "audit", "testing", "cli", "__main__"}
 DOORS = {
     "meshio": {"io"},
