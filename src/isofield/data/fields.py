@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -82,8 +82,9 @@ def check_same_fields(
 ) -> list[list[Field]]:
     """The fields of these names as all meshes have them.
 
-    names : several lists, for instance inputs and targets. Raises `FieldError` where a
-    mesh lacks one or has it in another shape or unit than the first mesh.
+    names : several lists, for instance inputs and targets. A unit counts if any mesh
+    gives it. Raises `FieldError` where a mesh lacks a field or has it in another shape
+    than the first mesh, or where two give it different units.
     """
     specified = [
         [Field.of(n, meshes[0], at, wheres[0]) for n in part] for part in names
@@ -91,14 +92,25 @@ def check_same_fields(
     for mesh, where in zip(meshes, wheres, strict=True):
         for part in specified:
             stacked(mesh, part, at, where=where)
-            for field in part:
-                unit = str(mesh.field_data.get(f"unit:{field.name}", ""))
-                if unit != field.unit:
-                    raise FieldError(
-                        f"{where}: field {field.name!r} has the unit {unit!r}, "
-                        f"expected {field.unit!r} as in {wheres[0]}"
-                    )
-    return specified
+    return [
+        [replace(field, unit=_unit(field.name, meshes, wheres)) for field in part]
+        for part in specified
+    ]
+
+
+def _unit(name: str, meshes: Sequence[Mesh], wheres: Sequence[str]) -> str:
+    """The unit that meshes give the field; not all formats can hold one."""
+    found: dict[str, str] = {}
+    for mesh, where in zip(meshes, wheres, strict=True):
+        if unit := str(mesh.field_data.get(f"unit:{name}", "")):
+            found.setdefault(unit, where)
+    units = list(found)
+    if len(units) > 1:
+        raise FieldError(
+            f"{found[units[1]]}: field {name!r} has the unit {units[1]!r}, expected "
+            f"{units[0]!r} as in {found[units[0]]}"
+        )
+    return units[0] if units else ""
 
 
 def _values(
@@ -124,9 +136,9 @@ def _values(
     other, there = (
         (mesh.cell_data, "cells") if at == "points" else (mesh.point_data, "points")
     )
-    found = f"; it is one at {there}" if name in other else ""
+    hint = f", but one at {there}" if name in other else ""
     raise FieldError(
-        f"{where}: no field {name!r} at {at}{found}; it has {', '.join(known) or 'none'}"
+        f"{where}: no field {name!r} at {at}{hint}; it has {', '.join(known) or 'none'}"
     )
 
 
