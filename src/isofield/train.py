@@ -9,7 +9,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -84,13 +84,13 @@ def fit(
 
     cases, validation : meshes with the model's input and target fields. directory : if
     given, holds `checkpoint.safetensors`, written after every epoch, and `log.csv`; a
-    call with the same directory and schedule goes on where the last one stopped and
-    ends with the same weights as one that never stopped. device : "cuda" where there
-    is one, else "cpu". precision : "bf16" runs the dense products in bfloat16; sums
-    over points stay in float32.
+    call with the same directory, cases and schedule goes on where the last one stopped
+    and ends with the same weights as one that never stopped. device : "cuda" where
+    there is one, else "cpu". precision : "bf16" runs the dense products in bfloat16;
+    sums over points stay in float32.
 
     Raises `TrainingError` where the loss is no number, or the checkpoint found is of
-    another model or schedule.
+    another model, schedule or set of cases.
     """
     if precision not in ("float32", "bf16"):
         raise ValueError(f"precision: expected 'float32' or 'bf16', got {precision!r}")
@@ -104,7 +104,9 @@ def fit(
         slopes = loss == "h1"
         train = _prepared(model, cases, names, "Preparing cases", bars, slopes)
         check = _prepared(model, validation, None, "Preparing validation", bars)
-        run = _Run(model, schedule, device, precision, directory)
+        sizes = [[len(sample.weights) for sample in part] for part in (train, check)]
+        job = {"loss": loss, "precision": precision, "sizes": sizes}
+        run = _Run(model, schedule, device, precision, directory, job)
         run.resume()
         task = bars.add("Training", schedule.epochs, run.epoch)
         while run.epoch < schedule.epochs:
@@ -148,8 +150,10 @@ class _Run:
         device: torch.device,
         precision: str,
         directory: str | os.PathLike | None,
+        job: Mapping[str, Any],
     ) -> None:
         self.model = model
+        self.job = job
         self.schedule = schedule
         self.device = device
         self.precision = precision
@@ -252,15 +256,20 @@ class _Run:
         path = self.directory / CHECKPOINT
         if not path.is_file():
             return
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
-        with safe_open(path, "pt") as file:
-            state = json.loads(file.metadata()["isofield"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        try:
+            with safe_open(path, "pt") as file:
+                state = json.loads((file.metadata() or {})["isofield"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (SafetensorError, KeyError, ValueError, OSError) as error:
+            raise TrainingError(
+                f"{path}: not a readable checkpoint ({error}); delete it to start anew"
+            ) from None
         if state["identity"] != self._identity():
             raise TrainingError(
-                f"{path}: belongs to another model or schedule; train in another "
-                "directory, or delete this one to start anew"
+                f"{path}: belongs to a training of another model, schedule or cases; "
+                "train in another directory, or delete this one to start anew"
             )
         self._restore(state, tensors)
 
@@ -276,11 +285,18 @@ class _Run:
         self.best, self.rows = state["best"], state["rows"]
 
     def _identity(self) -> dict[str, Any]:
-        return json.loads(
-            json.dumps(
-                {"schedule": vars(self.schedule), "network": dict(self.model.arguments)}
-            )
-        )
+        """What must be the same where a training goes on."""
+        model = self.model
+        identity = {
+            "schedule": vars(self.schedule),
+            "network": dict(model.arguments),
+            "fields": [asdict(field) for field in (*model.inputs, *model.targets)],
+            "at": model.at,
+            "frame": asdict(model.frame),
+            "envelope": asdict(model.envelope),
+            "job": self.job,
+        }
+        return json.loads(json.dumps(identity))
 
     def _save(self) -> None:
         if self.directory is None:
