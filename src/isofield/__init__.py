@@ -1,6 +1,6 @@
 """isofield: learning on fields that live on any mesh or point cloud."""
 
-from isofield.discretization import Discretization, from_mesh
+from isofield.discretization import Discretization, from_mesh, from_points
 from isofield.graph import Graph, knn_graph, radius_graph
 from isofield.mesh import Mesh, MeshError
 
@@ -10,6 +10,7 @@ __all__ = [
     "MeshError",
     "Discretization",
     "from_mesh",
+    "from_points",
     "Graph",
     "radius_graph",
     "knn_graph",

@@ -23,13 +23,36 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from isofield.mesh import Mesh
 from isofield.voronoi.candidates import candidates
 from isofield.voronoi.cutting import cut, measure, section
+from isofield.voronoi.domain import alpha_simplices, hull_simplices, mesh_simplices
+from isofield.voronoi.surface import surface_measure
 
 if TYPE_CHECKING:
     from scipy.spatial import KDTree
 
 SIMPLICES_AT_ONCE = 1 << 12
+
+
+def cloud_measure(points: Tensor, domain: Mesh | str, neighbours: int) -> Tensor:
+    """(N,) the measure of each point in a domain as `from_points` describes it."""
+    if isinstance(domain, Mesh):
+        return voronoi_measure(points, torch.tensor(mesh_simplices(domain)))
+    if domain == "surface":
+        return surface_measure(points, neighbours)
+    if domain not in ("alpha", "hull"):
+        raise ValueError(
+            f'domain: expected a mesh, "alpha", "hull" or "surface", got {domain!r}'
+        )
+    if points.requires_grad:
+        raise ValueError(
+            f'the domain "{domain}" jumps as the points move, so their weights carry '
+            "no gradients: pass a mesh as domain, or points.detach()"
+        )
+    simplices = alpha_simplices if domain == "alpha" else hull_simplices
+    places = points.double().cpu().numpy()
+    return voronoi_measure(points, torch.from_numpy(simplices(places)))
 
 
 def voronoi_measure(points: Tensor, simplices: Tensor) -> Tensor:
@@ -139,14 +162,17 @@ class _Contest:
         """Half of `|x - b|² - |x - a|²` at corners (P, n, d): positive nearer to a."""
         normal = self.places[a] - self.places[b]
         middle = (self.places[a] + self.places[b]) / 2
-        return ((corners - middle[:, None]) * normal[:, None]).sum(-1)
+        height = -(middle * normal).sum(1, keepdim=True)
+        for axis in range(corners.shape[2]):
+            height = height + corners[:, :, axis] * normal[:, None, axis]
+        return height
 
     def below(self, height: Tensor, simplex: Tensor, a: Tensor, b: Tensor) -> Tensor:
         """Which corners count as nearer to b.
 
-        One on the bisector counts for the point with the higher number, in every simplex
-        around it: a face of two simplices that lies on a bisector then is cut out of one
-        of them, neither of none nor of both.
+        One on the bisector counts for the point with the higher number, in every
+        simplex around it: a face of two simplices that lies on a bisector then is cut
+        out of one of them, neither of none nor of both.
         """
         near_zero = self.rounding[simplex] * (self.places[a] - self.places[b]).norm(
             dim=1

@@ -30,7 +30,7 @@ def candidates(
     point and r to the farthest corner. Of these, points that one rival beats at every
     corner are left out.
     """
-    origin = np.arange(len(simplices))
+    origin, n_corners = np.arange(len(simplices)), simplices.shape[1]
     settled_ones = []
     while True:
         centroid = simplices.mean(axis=1)
@@ -40,7 +40,7 @@ def candidates(
         near = tree.query_ball_point(centroid, reach, return_length=True)
         # Where many points are at the same distance, halving does not make them fewer.
         wide = radius > nearest / 4
-        crowded = wide & (near > 4 * simplices.shape[1] * FEW)
+        crowded = wide & (near > 4 * n_corners * FEW)
         rows = np.flatnonzero(~crowded)
         found = tree.query_ball_point(centroid[rows], reach[rows])
         rows = np.repeat(rows, near[rows])
@@ -79,7 +79,7 @@ def _contends(
     nearer to all corners.
     """
     places = np.concatenate([simplices, centroid[:, None]], axis=1)
-    _, rivals = tree.query(places)
+    rivals = np.asarray(tree.query(places)[1])
     corners = simplices - centroid[:, None]
     rival = tree.data[rivals] - centroid[:, None]
     own = tree.data[points] - centroid[rows]

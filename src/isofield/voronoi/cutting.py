@@ -18,7 +18,7 @@ from torch import Tensor
 
 
 def measure(corners: Tensor) -> Tensor:
-    """(P,) length or area of simplices (P, n, d) with at most three corners; n = 1: 1."""
+    """(P,) length or area of simplices (P, n, d), n <= 3; 1 where n = 1."""
     edges = corners[:, 1:] - corners[:, :1]
     if corners.shape[1] == 1:
         return corners.new_ones(len(corners))
@@ -44,7 +44,7 @@ def cut(
 def section(
     corners: Tensor, height: Tensor, below: Tensor
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Where the planes cut the simplices: (rows, parts), parts (len(rows), n - 1, d)."""
+    """Where planes cut the simplices: (rows, parts), parts (len(rows), n - 1, d)."""
     for rows, a, points in _split(corners, height, below):
         for names in _section(a, corners.shape[1] - a):
             yield rows, torch.stack([points[name] for name in names], dim=1)
@@ -91,7 +91,7 @@ def _parts(a: int, b: int, side: bool) -> list[list[tuple[int, int]]]:
 
 @lru_cache
 def _section(a: int, b: int) -> list[list[tuple[int, int]]]:
-    """The simplices of the cut itself: a simplex, or a quadrilateral where a = b = 2."""
+    """The simplices of the cut itself: one, or two for a quadrilateral (a = b = 2)."""
     fans = [[(i, j) for j in range(a, a + b)] for i in range(a)]
     if a == 1 or b == 1:
         return [[point for fan in fans for point in fan]]
