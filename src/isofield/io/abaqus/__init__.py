@@ -34,7 +34,7 @@ def read_abaqus(path: Path) -> Mesh:
 def _claims(path: Path) -> bool:
     """Whether the first line that says anything is a keyword or a comment."""
     with open(path, "rb") as file:
-        head = file.read(4096).lstrip()
+        head = file.read(4096).removeprefix(b"\xef\xbb\xbf").lstrip()
     return head.startswith(b"*") and b"\0" not in head
 
 

@@ -71,6 +71,8 @@ def element_type(code: int) -> Element:
 
 def _counted(body: bytes) -> tuple[int, bytes]:
     """The count that stands alone on the first line, and what follows it."""
+    if not body.strip():
+        raise FormatError("$Nodes or $Elements is empty")
     first, _, rest = body.lstrip().partition(b"\n")
     try:
         return int(first), rest
