@@ -176,14 +176,13 @@ class Mesh:
 
         Warns where an integer field becomes float64, since means are not integers.
         """
-        fine = refine(self.cells, len(self.points))
+        fine, point_data = refine(self.cells, len(self.points)), {}
+        for name, values in self.point_data.items():
+            point_data[name] = fine.extended(_real(values, name))
         mesh = Mesh(
             fine.extended(self.points),
             fine.cells,
-            {
-                name: fine.extended(_real(values, name))
-                for name, values in self.point_data.items()
-            },
+            point_data,
             regions.picked(self.cell_data, fine.parents),
             self.field_data,
             cell_sets=regions.inherited(self.cell_sets, fine.parents),

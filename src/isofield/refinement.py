@@ -183,9 +183,11 @@ def _number_shared(
     n_points: int,
 ) -> tuple[int, list[tuple[np.ndarray, np.ndarray]]]:
     """Fill `points` where keys are known; the next free number and the new points."""
+    if not keys:
+        return n_points, []
     owner = np.repeat(np.arange(len(keys)), [len(key) for key in keys])
-    row = np.concatenate([np.arange(len(key)) for key in keys] or [owner])
-    width = max((key.shape[1] for key in keys), default=1)
+    row = np.concatenate([np.arange(len(key)) for key in keys])
+    width = max(key.shape[1] for key in keys)
     table = np.zeros((len(owner), width), dtype=np.int64)
     start = 0
     for key in keys:
