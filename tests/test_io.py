@@ -667,3 +667,44 @@ def test_the_files_in_meshes_are_as_described_and_go_round(name: str, tmp_path: 
 def test_every_format_that_writes_has_a_file_in_meshes():
     suffixes = {Path(name).suffix for name in example_meshes()}
     assert all(suffixes & set(one.suffixes) for one in WRITABLE)
+
+
+def test_dolfinx_tags_in_grids_of_their_own_are_sets(tmp_path: Path):
+    """Two triangles 012 and 132: tagged facets 10 (5), 12 (7, inner), 32 (5)."""
+
+    def item(dimensions: str, numbers: str, kind: str = "Int") -> str:
+        return (
+            f'<DataItem Format="XML" Precision="8" NumberType="{kind}" '
+            f'Dimensions="{dimensions}">{numbers}</DataItem>'
+        )
+
+    def tags(name: str, topology: str, cells: str, values: str) -> str:
+        return (
+            f'<Grid Name="{name}"><include xmlns="http://www.w3.org/2001/XInclude" '
+            'xpointer="xpointer(/Xdmf/Domain/Grid/Geometry)"/>'
+            f'<Topology TopologyType="{topology}" NodesPerElement="2">{cells}'
+            "</Topology>"
+            f'<Attribute Name="{name}" Center="Cell">{values}</Attribute></Grid>'
+        )
+
+    points = item("4 2", "0 0 1 0 0 1 1 1", "Float")
+    path = tmp_path / "tags.xdmf"
+    path.write_text(
+        '<Xdmf Version="3.0"><Domain><Grid Name="mesh">'
+        '<Topology TopologyType="Triangle">'
+        f'{item("2 3", "0 1 2 1 3 2")}</Topology><Geometry GeometryType="XY">{points}'
+        "</Geometry></Grid>"
+        + tags("facets", "Polyline", item("3 2", "1 0 1 2 3 2"), item("3 1", "5 7 5"))
+        + tags("part", "Triangle", item("1 3", "1 3 2"), item("1", "2"))
+        + tags("odd", "Polyline", item("1 2", "0 3"), item("1", "2"))
+        + "</Domain></Xdmf>"
+    )
+    with pytest.warns(MeshWarning, match=r"'odd' \(1 line\) has other cells"):
+        mesh = io.read(path)
+    facets = [[frozenset(nodes) for _, nodes in CELL_TYPES["triangle"].facets]] * 2
+    want = {"facets 5": [(0, {0, 1}), (1, {1, 2})], "facets 7": [(0, {1, 2})]}
+    assert {name: members.tolist() for name, members in mesh.facet_sets.items()} == {
+        name: [[cell, facets[cell].index(local)] for cell, local in members]
+        for name, members in want.items()
+    }
+    assert {k: v.tolist() for k, v in mesh.cell_sets.items()} == {"part 2": [1]}

@@ -115,14 +115,18 @@ def cells_from_vtk(
     sizes = np.diff(offsets)
     if len(offsets) != len(types) + 1 or offsets[0] != 0 or (sizes < 0).any():
         raise FormatError("the offsets of the cells do not rise, or are too few")
+    if len(types) and not 0 <= types.min() <= types.max() < 256:
+        raise FormatError(f"cell types from {types.min()} to {types.max()}: unknown")
     if offsets[-1] > len(connectivity):
         raise FormatError(
             f"the cells need {offsets[-1]} node numbers, there are {len(connectivity)}"
         )
     _warn_of_cuts(types, sizes)
     parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
-    for number, size in np.unique(np.stack([types, sizes], axis=1), axis=0).tolist():
-        numbers = np.flatnonzero((types == number) & (sizes == size))
+    codes = types + (sizes << 8)
+    for code in np.unique(codes).tolist():
+        number, size = code & 255, code >> 8
+        numbers = np.flatnonzero(codes == code)
         nodes = connectivity[offsets[numbers][:, None] + np.arange(size)]
         name, nodes, parents = _translated(number, nodes, numbers)
         if name:
@@ -185,9 +189,11 @@ def _ordered(
     for name, pieces in parts.items():
         nodes = np.concatenate([piece[0] for piece in pieces])
         parents = np.concatenate([piece[1] for piece in pieces])
-        order = np.argsort(parents, kind="stable")
-        if len(order):
-            merged.append((parents[order[0]], name, nodes[order], parents[order]))
+        if len(pieces) > 1:
+            order = np.argsort(parents, kind="stable")
+            nodes, parents = nodes[order], parents[order]
+        if len(parents):
+            merged.append((parents[0], name, nodes, parents))
     merged.sort(key=lambda entry: entry[0])
     cells = {name: nodes for _, name, nodes, _ in merged}
     parents = [parents for *_, parents in merged]

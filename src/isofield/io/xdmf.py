@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -24,6 +25,7 @@ from isofield.io.registry import (
 from isofield.io.series import MeshSeries
 from isofield.io.xdmf_functions import function_values
 from isofield.io.xdmf_items import Element, Xdmf, children, opened, values
+from isofield.io.xdmf_tags import tag_sets
 from isofield.mesh import Mesh
 
 _NUMBERS = {
@@ -130,7 +132,10 @@ def _listed_times(file: Xdmf, grid: Element, count: int) -> np.ndarray:
 
 
 def _mesh(file: Xdmf, grids: list[Element]) -> Mesh:
-    """One mesh of grids that share their cells: the fields of all of them."""
+    """One mesh of grids that share their cells: the fields of all of them.
+
+    Grids of integers on some of the cells or facets are sets, see `tag_sets`.
+    """
     grids = [leaf for grid in grids for leaf in _leaves(file, grid)]
     mesh = _uniform(file, grids[0])
     for grid in grids[1:]:
@@ -138,6 +143,12 @@ def _mesh(file: Xdmf, grids: list[Element]) -> Mesh:
         same = list(other.cells) == list(mesh.cells) and all(
             np.array_equal(other.cells[kind], mesh.cells[kind]) for kind in mesh.cells
         )
+        tags = None if same else tag_sets(mesh, other)
+        if tags is not None:
+            ((attribute, sets_found),) = tags.items()
+            have = getattr(mesh, attribute)
+            mesh = replace(mesh, **{attribute: {**have, **sets_found}})
+            continue
         if not same:
             counts = ", ".join(f"{len(n)} {kind}" for kind, n in other.cells.items())
             warnings.warn(
