@@ -115,8 +115,6 @@ def _known(paths: Iterable[Path], where: str) -> list[Path]:
 
 
 def described(mesh: Mesh) -> str:
-    """Points, cells by type, and fields, in one line."""
-    parts = [f"{len(mesh.points):,} points"]
-    parts += [f"{len(nodes):,} {kind}" for kind, nodes in mesh.cells.items()]
-    fields = ", ".join([*mesh.point_data, *mesh.cell_data])
-    return ", ".join(parts) + (f"; fields {fields}" if fields else "")
+    """Points, and cells by type, in one line."""
+    cells = [f"{len(nodes):,} {kind}" for kind, nodes in mesh.cells.items()]
+    return ", ".join([f"{len(mesh.points):,} points", *cells])

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def info(
-    file: Annotated[Path, typer.Argument(help="Mesh file, or model (.safetensors).")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Mesh file, or model (.safetensors)."),
+    ],
     step: files.Step = None,
 ) -> None:
     """Show what is in a mesh file, or in a model file.

@@ -12,7 +12,9 @@ from isofield.cli.reporting import CommandError
 
 
 def plot(
-    file: Annotated[Path, typer.Argument(help="Mesh file with fields.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Mesh file with fields.")
+    ],
     field: Annotated[str, typer.Option("--field", "-f", help="Field to show.")],
     output: Annotated[
         Path | None,

@@ -3,44 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 
 def show(title: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """A table; nothing at all without rows. Long entries are folded, never cut."""
-    from rich.console import Console
     from rich.table import Table
 
-    rows = list(rows)
-    if not rows:
-        return
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 120
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table()
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console.print(table)
+    if table.row_count:
+        _print(title, table)
 
 
 def show_facts(title: str, facts: Mapping[str, str]) -> None:
     """Names and what is to be said of them, without headings."""
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 120
-    table = Table(title=title, title_justify="left", title_style="bold", box=None)
-    table.show_header = False
-    table.add_column(style="cyan", no_wrap=True)
+    table = Table(box=None, show_header=False)
+    table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in facts.items():
         table.add_row(name, text)
+    _print(title, table)
+
+
+def _print(title: str, table: Table) -> None:
+    from rich.console import Console
+
+    # names from files may hold brackets and colons, which are no markup
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 120
+    console.print(title, style="bold", soft_wrap=True)
     console.print(table)
 
 

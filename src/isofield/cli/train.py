@@ -30,6 +30,13 @@ class Precision(StrEnum):
     BF16 = "bf16"
 
 
+class Loss(StrEnum):
+    """Relative error in the measure: of the values, or of their gradients as well."""
+
+    L2 = "l2"
+    H1 = "h1"
+
+
 def train(
     sources: Annotated[
         list[str],
@@ -89,6 +96,9 @@ def train(
         ),
     ] = None,
     device: options.Device = None,
+    loss: Annotated[
+        Loss, typer.Option("--loss", help="Error that is minimized.")
+    ] = Loss.L2,
     precision: Annotated[
         Precision, typer.Option("--precision", help="Of the dense products.")
     ] = Precision.FLOAT32,
@@ -117,6 +127,8 @@ def train(
         if value is not None and not value > 0:
             raise typer.BadParameter(f"{option}: expected more than 0, got {value:g}")
     share, extra = cases.validation_of(validation or ["0.1"])
+    if loss is Loss.H1 and site is Site.CELLS:
+        raise typer.BadParameter("--loss h1 needs fields at points, not --at cells")
     files.check_output(output, [".safetensors"])
     options.check_device(device)
 
@@ -148,6 +160,7 @@ def train(
         Schedule(epochs=epochs, nodes=nodes, rate=rate, seed=seed),
         folder,
         device=device,
+        loss=loss.value,
         precision=precision.value,
     )
     save_model(output, model)

@@ -84,12 +84,19 @@ def check_same_fields(
 
     names : several lists, for instance inputs and targets. A unit counts if any mesh
     gives it. Raises `FieldError` where a mesh lacks a field or has it in another shape
-    than the first mesh, or where two give it different units.
+    than the first mesh, where two give it different units, or where points differ in
+    their number of coordinates.
     """
     specified = [
         [Field.of(n, meshes[0], at, wheres[0]) for n in part] for part in names
     ]
+    d = meshes[0].points.shape[1]
     for mesh, where in zip(meshes, wheres, strict=True):
+        if mesh.points.shape[1] != d:
+            raise FieldError(
+                f"{where}: has points in {mesh.points.shape[1]} dimensions, expected "
+                f"{d} as in {wheres[0]}"
+            )
         for part in specified:
             stacked(mesh, part, at, where=where)
     return [
