@@ -69,23 +69,14 @@ def _included(file: Xdmf, element: Element) -> list[Element]:
 
 
 def selected(root: Element, path: str) -> list[Element]:
-    """The elements that an XPath names: `//`, names, `*`, `[n]`, `[@a="b"]`, `[self::a
-    or self::b]`."""
+    """The elements that an XPath names, of which these forms are known: `//` in front,
+    names, `*`, `[n]`, `[@a="b"]` and `[self::a or self::b]`."""
+    found = [root]
     if path.startswith("//"):
-        first, rest = path[2:], ""
-        tag = re.match(r"\w+", first)
-        parents = [root, *root.iter()] if tag else [root]
-        steps = first
-    else:
-        steps = re.sub(r"^/?Xdmf/?", "", path)
-        parents, rest = [root], ""
-    found = parents
-    for name, conditions in _STEP.findall(steps + rest):
-        found = [
-            match
-            for parent in found
-            for match in _matching(list(parent), name, conditions)
-        ]
+        found = list(root.iter())
+    for name, conditions in _STEP.findall(re.sub(r"^/?Xdmf/|^//", "", path)):
+        lists = [_matching(list(parent), name, conditions) for parent in found]
+        found = [match for matches in lists for match in matches]
     return list(dict.fromkeys(found))
 
 

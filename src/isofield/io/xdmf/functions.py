@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from isofield.io.xdmf_items import Element, Xdmf, values
+from isofield.io.xdmf.items import Element, Xdmf, values
 
 
 def function_values(
