@@ -1,0 +1,107 @@
+"""From cases to a model that has learned them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from isofield.data import Sample
+from isofield.mesh import Mesh
+from isofield.surrogate import Surrogate
+from isofield.train.progress import Progress
+from isofield.train.run import Run
+from isofield.train.schedule import Schedule
+
+
+@dataclass(frozen=True)
+class History:
+    """One row per epoch: epoch, rate, seconds, training and validation error of each
+    target (mean relative L2). best : the epoch whose weights the model keeps."""
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    best: int = 0
+
+
+def fit(
+    model: Surrogate,
+    cases: Sequence[Mesh],
+    *,
+    validation: Sequence[Mesh] = (),
+    schedule: Schedule | None = None,
+    directory: str | os.PathLike | None = None,
+    device: torch.device | str | None = None,
+    precision: Literal["float32", "bf16"] = "float32",
+    loss: Literal["l2", "h1"] = "l2",
+    progress: bool = True,
+    names: Sequence[str] | None = None,
+) -> History:
+    """Train a model on cases of any sizes and shapes together.
+
+    Minimizes the mean over samples and targets of the relative error in the measure
+    with AdamW, in L2 or, with `loss="h1"`, in H1 of the scaled coordinates (for fields
+    at points of meshes with cells). The log and the choice of the best epoch are in L2.
+    The model keeps the weights of the epoch with the least validation error
+    (of the last epoch where there are no validation cases).
+
+    cases, validation : meshes with the model's input and target fields. directory : if
+    given, holds `checkpoint.safetensors`, written after every epoch, and `log.csv`; a
+    call with the same directory, cases and schedule goes on where the last one stopped
+    and ends with the same weights as one that never stopped. device : "cuda" where
+    there is one, else "cpu". precision : "bf16" runs the dense products in bfloat16;
+    sums over points stay in float32.
+
+    Raises `TrainingError` where the loss is no number, or the checkpoint found is of
+    another model, schedule or set of cases.
+    """
+    if precision not in ("float32", "bf16"):
+        raise ValueError(f"precision: expected 'float32' or 'bf16', got {precision!r}")
+    if loss not in ("l2", "h1"):
+        raise ValueError(f"loss: expected 'l2' or 'h1', got {loss!r}")
+    if loss == "h1" and model.at == "cells":
+        raise ValueError("the H1 loss needs fields at points, not at cells")
+    schedule = schedule or Schedule()
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    with Progress(progress) as bars:
+        slopes = loss == "h1"
+        train = _prepared(model, cases, names, "Preparing cases", bars, slopes)
+        check = _prepared(model, validation, None, "Preparing validation", bars)
+        sizes = [[len(sample.weights) for sample in part] for part in (train, check)]
+        job = {"loss": loss, "precision": precision, "sizes": sizes}
+        run = Run(model, schedule, device, precision, directory, job)
+        run.resume()
+        task = bars.add("Training", schedule.epochs, run.epoch)
+        while run.epoch < schedule.epochs:
+            row = run.train_epoch(train, check)
+            bars.advance(task, _summary(row))
+    run.finish()
+    return History(run.rows, run.best_epoch)
+
+
+def _prepared(
+    model: Surrogate,
+    cases: Sequence[Mesh],
+    names: Sequence[str] | None,
+    title: str,
+    bars: Progress,
+    with_gradient: bool = False,
+) -> list[Sample]:
+    names = names or [f"case {number}" for number in range(len(cases))]
+    task = bars.add(title, len(cases)) if cases else None
+    samples = []
+    for case, name in zip(cases, names, strict=True):
+        samples.append(model.sample(case, with_gradient=with_gradient, where=name))
+        bars.advance(task)
+    return samples
+
+
+def _summary(row: Mapping[str, float]) -> str:
+    split = "validation" if any(k.startswith("validation") for k in row) else "train"
+    return ", ".join(
+        f"{key.removeprefix(split).strip()} {100 * value:.1f} %"
+        for key, value in row.items()
+        if key.startswith(split)
+    )
