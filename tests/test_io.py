@@ -708,3 +708,49 @@ def test_dolfinx_tags_in_grids_of_their_own_are_sets(tmp_path: Path):
         for name, members in want.items()
     }
     assert {k: v.tolist() for k, v in mesh.cell_sets.items()} == {"part 2": [1]}
+
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no folder of real files at {DATA}")
+@pytest.mark.parametrize("suffix", [".vtu", ".vtp", ".xdmf"])
+def test_files_of_other_programs_agree_with_vtk(suffix: str):
+    """Points, numbers of cells and point fields of two independent readers.
+
+    Exceptions: polyhedra are refused, and finite element functions are not VTK's.
+    """
+    compared = 0
+    for path in sorted(DATA.rglob(f"*{suffix}")):
+        if path.stat().st_size > 1_000_000 or "polyhedron" in path.name:
+            continue
+        if suffix == ".xdmf" and b"<Time" not in path.read_bytes():
+            continue  # PyVista reads none without a time
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            mesh = io.read(path, dimension=3, check=False)
+            reader = pyvista.get_reader(path)
+            if suffix == ".xdmf":
+                reader.set_active_time_value(io.read_series(path).times[-1])
+            grid = reader.read()
+            if isinstance(grid, pyvista.MultiBlock):
+                grid = grid[0]
+        # VTK takes XDMF numbers without a stated precision for float32
+        real = np.float32 if suffix == ".xdmf" else np.float64
+        np.testing.assert_array_equal(
+            mesh.points.astype(real), np.asarray(grid.points, dtype=real)
+        )
+        types = grid.cast_to_unstructured_grid().celltypes
+        cut = np.isin(types, [2, 4, 6, 7, 15, 16]).any()
+        assert cut or sum(map(len, mesh.cells.values())) == grid.n_cells
+        for name in {*grid.point_data} & {*mesh.point_data}:
+            theirs = np.asarray(grid.point_data[name])
+            ours = mesh.point_data[name]
+            if ours.shape[1:] == (2,):
+                theirs = theirs[:, :2]
+            np.testing.assert_array_equal(ours.astype(real), theirs.astype(real))
+            compared += 1
+        assert path.name == "checkpoint.xdmf" or {*grid.point_data} == {
+            *mesh.point_data
+        }
+    assert compared >= 4
