@@ -216,8 +216,8 @@ def from_points(
             measures the nodes of a mesh with the error of its facets; a cloud that
             does not reach the boundary lacks a strip of about half a spacing.
         "hull": the convex hull, holes and notches filled.
-        "surface": points (N, 3) on a surface in space; a third of the triangles around
-            each point in the plane through its `neighbours` nearest
+        "surface": points (N, 3) on a surface in space; the alpha shape in the tangent
+            plane of each point and its `neighbours` nearest
             (`isofield.voronoi.surface`).
 
     Raises `ValueError` for another domain, for points that get no weight (outside the

@@ -39,9 +39,7 @@ def cloud_measure(points: Tensor, domain: Mesh | str, neighbours: int) -> Tensor
     """(N,) the measure of each point in a domain as `from_points` describes it."""
     if isinstance(domain, Mesh):
         return voronoi_measure(points, torch.tensor(mesh_simplices(domain)))
-    if domain == "surface":
-        return surface_measure(points, neighbours)
-    if domain not in ("alpha", "hull"):
+    if domain not in ("alpha", "hull", "surface"):
         raise ValueError(
             f'domain: expected a mesh, "alpha", "hull" or "surface", got {domain!r}'
         )
@@ -50,8 +48,10 @@ def cloud_measure(points: Tensor, domain: Mesh | str, neighbours: int) -> Tensor
             f'the domain "{domain}" jumps as the points move, so their weights carry '
             "no gradients: pass a mesh as domain, or points.detach()"
         )
-    simplices = alpha_simplices if domain == "alpha" else hull_simplices
     places = points.double().cpu().numpy()
+    if domain == "surface":
+        return torch.from_numpy(surface_measure(places, neighbours)).to(points)
+    simplices = alpha_simplices if domain == "alpha" else hull_simplices
     return voronoi_measure(points, torch.from_numpy(simplices(places)))
 
 

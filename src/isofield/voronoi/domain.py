@@ -70,7 +70,7 @@ def hull_simplices(points: np.ndarray) -> np.ndarray:
 def alpha_simplices(points: np.ndarray) -> np.ndarray:
     """(S, d + 1, d) the Delaunay simplices without gaps: the alpha shape of the points.
 
-    Gaps are told by `without_gaps`: Edelsbrunner, Kirkpatrick and Seidel 1983,
+    Gaps are told by `gap_size`: Edelsbrunner, Kirkpatrick and Seidel 1983,
     doi:10.1109/TIT.1983.1056714, with a radius that follows the local density.
     """
     simplices = hull_simplices(points)
@@ -78,19 +78,18 @@ def alpha_simplices(points: np.ndarray) -> np.ndarray:
     right = (edges**2).sum(axis=2, keepdims=True) / 2
     radius = np.linalg.norm(np.linalg.solve(edges, right)[..., 0], axis=1)
     spacing = local_spacing(points, simplices, points.shape[1]).mean(axis=1)
-    return simplices[without_gaps(radius, spacing)]
-
-
-def without_gaps(radius: np.ndarray, spacing: np.ndarray) -> np.ndarray:
-    """Which simplices are no gaps, by the radii of their circumscribed balls.
-
-    A gap has more than `REACH` times the radius of most others, each measured in local
-    spacings: that of the regular triangles of a mesh, or the wider scatter of a random
-    cloud. A hole is found where it is wider than about 3 spacings among the nodes of a
-    mesh and 4 to 5 in a random cloud.
-    """
     size = radius / spacing
-    return size <= REACH * np.quantile(size, TYPICAL)
+    return simplices[size <= gap_size(size)]
+
+
+def gap_size(size: np.ndarray) -> float:
+    """Above which size a simplex is a gap: its circumscribed radius in local spacings.
+
+    `REACH` times that of most others, so that regular triangles of a mesh and the wider
+    scatter of a random cloud each set their own measure. A hole is found where it is
+    wider than about 3 spacings among the nodes of a mesh, 4 to 5 in a random cloud.
+    """
+    return REACH * float(np.quantile(size, TYPICAL))
 
 
 def local_spacing(points: np.ndarray, places: np.ndarray, dimension: int) -> np.ndarray:

@@ -2,109 +2,113 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
-from torch import Tensor
 
-from isofield.voronoi.domain import local_spacing, without_gaps
+from isofield.voronoi.cutting import cut, measure
+from isofield.voronoi.domain import gap_size, local_spacing
+
+ROWS_AT_ONCE = 1 << 12
 
 
-def surface_measure(points: Tensor, neighbours: int = 30) -> Tensor:
-    """(N,) a third of the area of the triangles around each point.
+def surface_measure(points: np.ndarray, neighbours: int = 30) -> np.ndarray:
+    """(N,) the area of each point's Voronoi cell in its tangent plane.
 
-    The triangles are those of the point in the Delaunay triangulation of its nearest
-    neighbours in their tangent plane, whose normal is the direction in which they
-    spread least; their area is taken in space. Where all neighbourhoods agree, the
-    triangles are a triangulation of the surface and the weights those of piecewise
-    linear functions on it. Triangles that are gaps by their radius, in holes and
-    outside a boundary, do not count (`without_gaps`).
+    The plane has the normal in which the point and its nearest neighbours spread least.
+    Laid out there, the neighbours are a plane cloud: its Delaunay triangles without
+    gaps, in holes and outside a boundary, are the domain, and the cell is the part of
+    it that is nearest to the point. On a flat sheet these are the weights of the alpha
+    shape in the plane; on a curved one the error is O((h / R)²), h the spacing and R
+    the radius of curvature.
 
-    points : (N, 3), length, no two at the same place, on a surface whose curvature
-        radius and distance to itself are large against the `neighbours` nearest.
-        Gradients flow through the areas.
+    points : (N, 3), length, no two at the same place, on a surface whose radius of
+        curvature and distance to itself are large against the reach of the nearest
+        `neighbours`.
+
+    Raises `ValueError` where there are too few points, or neighbours all in one line.
     """
-    n = len(points)
-    if points.shape[1:] != (3,) or not 3 <= neighbours < n:
-        raise ValueError(
-            f"expected points (N, 3) and at least 3 neighbours of N - 1, got "
-            f"{tuple(points.shape)} and {neighbours}"
-        )
     from scipy.spatial import KDTree
 
-    places = points.detach().double().cpu().numpy()
-    near = np.asarray(KDTree(places).query(places, neighbours + 1)[1])
-    flat = _tangent_coordinates(places, near)
-    rows, i, j = _stars(flat)
-    a, b, x, y = near[rows, i], near[rows, j], flat[rows, i], flat[rows, j]
-    sides = [np.linalg.norm(side, axis=1) for side in (x, y, x - y)]
-    radius = np.prod(sides, axis=0) / (2 * np.abs(_cross(x, y)))
-    spacing = local_spacing(places, places, 2)
-    kept = without_gaps(radius, (spacing[rows] + spacing[a] + spacing[b]) / 3)
-    row, first, second = (
-        torch.from_numpy(v[kept]).to(points.device) for v in (rows, a, b)
-    )
-    exact = points.double()
-    edges = exact[first] - exact[row], exact[second] - exact[row]
-    area = torch.linalg.cross(*edges).norm(dim=1) / 2
-    return exact.new_zeros(n).index_add(0, row, area / 3).to(points.dtype)
+    n = len(points)
+    if points.shape[1] != 3 or not 6 <= neighbours < n:
+        raise ValueError(
+            "a surface needs points (N, 3) and at least 6 and at most N - 1 "
+            f"neighbours, got {points.shape} and {neighbours}"
+        )
+    near = np.asarray(KDTree(points).query(points, neighbours + 1)[1])
+    spacing = local_spacing(points, points, 2)
+    parts = [
+        (rows, flat, *_triangles(flat, spacing[near[rows]]))
+        for rows in np.array_split(np.arange(n), range(ROWS_AT_ONCE, n, ROWS_AT_ONCE))
+        for flat in [_tangent_coordinates(points, near[rows])]
+    ]
+    around = [size[(nodes == 0).any(axis=1)] for _, _, _, nodes, size in parts]
+    largest = gap_size(np.concatenate(around))
+    total = np.zeros(n)
+    for rows, flat, row, nodes, size in parts:
+        kept = size <= largest
+        total[rows] = _cell_areas(flat, row[kept], nodes[kept])
+    return total
 
 
-def _tangent_coordinates(places: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """(N, k, 2) the neighbours in the plane through each point that fits them best."""
-    local = places[near] - places[:, None]
+def _tangent_coordinates(points: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """(n, k, 2) the neighbours of each point, itself the first and the origin.
+
+    In the direction of their projection, but as far as in space: on a sphere of radius
+    R a chord is shorter than its arc by only 1 / 24 (arc / R)², a projection by 1 / 6.
+    """
+    local = points[near] - points[near[:, :1]]
     centred = local - local.mean(axis=1, keepdims=True)
     _, axes = np.linalg.eigh(centred.swapaxes(1, 2) @ centred)
-    return local @ axes[:, :, 1:]
+    flat = local @ axes[:, :, 1:]
+    length = np.linalg.norm(flat, axis=2, keepdims=True)
+    chord = np.linalg.norm(local, axis=2, keepdims=True)
+    return flat * np.divide(chord, length, out=np.ones_like(chord), where=length > 0)
 
 
-def _stars(flat: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Delaunay triangles (row, i, j) around the origin, point 0 of each row.
+def _triangles(
+    flat: np.ndarray, spacing: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Delaunay triangles of each row: the row, nodes (T, 3), radius over spacing."""
+    from scipy.spatial import Delaunay, QhullError  # pyright: ignore
 
-    The star begins at the nearest neighbour and goes round to the left; where it ends
-    at an open side, it goes round to the right from where it began.
+    try:
+        found = [Delaunay(places).simplices for places in flat]
+    except QhullError as error:
+        raise ValueError(
+            "the nearest neighbours of a point lie in one line: no surface; pass more "
+            "neighbours if the cloud is made of lines"
+        ) from error
+    row = np.repeat(np.arange(len(flat)), [len(nodes) for nodes in found])
+    nodes = np.concatenate(found)
+    corners = flat[row[:, None], nodes]
+    a, b = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    double = np.abs(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+    sides = [np.linalg.norm(side, axis=1) for side in (a, b, a - b)]
+    solid = double > 1e-12 * np.max(sides, axis=0) ** 2
+    radius = np.prod(sides, axis=0)[solid] / (2 * double[solid])
+    row, nodes = row[solid], nodes[solid]
+    return row, nodes, radius / spacing[row[:, None], nodes].mean(axis=1)
+
+
+def _cell_areas(flat: np.ndarray, row: np.ndarray, nodes: np.ndarray) -> np.ndarray:
+    """(n,) the area of the triangles of each row that is nearest to its origin.
+
+    Neighbour after neighbour, each takes away what lies beyond its bisector.
     """
-    start = (flat[:, 1:] ** 2).sum(axis=2).argmin(axis=1) + 1
-    whole = np.full(len(flat), 2 * math.pi)
-    left, reached = _sweep(flat, start, whole)
-    right, _ = _sweep(flat * [1.0, -1.0], start, whole - reached)
-    rows, i, j = (np.concatenate(column) for column in zip(*left, *right, strict=True))
-    return rows, i, j
-
-
-def _sweep(
-    flat: np.ndarray, start: np.ndarray, limit: np.ndarray
-) -> tuple[list[tuple[np.ndarray, np.ndarray, np.ndarray]], np.ndarray]:
-    """Triangles one after the other to the left of `start`, and the angle they fill.
-
-    The triangle on the left of the edge to a is the one with the point b whose circle
-    reaches least far, with its centre at a / 2 + t rot(a),
-
-        t = (|b|² - a.b) / (2 a x b).
-    """
-    rows = np.arange(len(flat))
-    square = (flat**2).sum(axis=2)
-    angle = np.arctan2(flat[..., 1], flat[..., 0])
-    turn = (angle - angle[rows, start, None]) % (2 * math.pi)
-    turn[rows, start] = 2 * math.pi
-    turn[:, 0] = 0.0
-    reached, current, found = np.zeros(len(flat)), start.copy(), []
-    while len(rows):
-        a = flat[rows, current[rows], None]
-        double = _cross(a, flat[rows])
-        ahead = (turn[rows] > reached[rows, None]) & (turn[rows] <= limit[rows, None])
-        numerator = square[rows] - (a * flat[rows]).sum(axis=2)
-        t = np.full(double.shape, math.inf)
-        np.divide(numerator, double, out=t, where=ahead & (double > 0))
-        best = t.argmin(axis=1)
-        some = np.isfinite(t[np.arange(len(rows)), best])
-        rows, best = rows[some], best[some]
-        found.append((rows, current[rows], best))
-        reached[rows], current[rows] = turn[rows, best], best
-        rows = rows[reached[rows] < 2 * math.pi]
-    return found, reached
-
-
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+    pieces = torch.from_numpy(flat[row[:, None], nodes])
+    rows, places = torch.from_numpy(row), torch.from_numpy(flat)
+    for k in range(1, flat.shape[1]):
+        rival = places[rows, k]
+        height = (rival * rival).sum(1, keepdim=True) / 2
+        for axis in range(2):
+            height = height - pieces[:, :, axis] * rival[:, None, axis]
+        below = height < 0
+        whole = ~below.any(dim=1)
+        parts = [(pieces[whole], rows[whole])]
+        for cut_rows, _, part in cut(pieces, height, below, sides=(False,)):
+            parts.append((part, rows[cut_rows]))
+        pieces, rows = map(torch.cat, zip(*parts, strict=True))
+    space = torch.nn.functional.pad(pieces, (0, 1))
+    areas = torch.zeros(len(flat), dtype=torch.float64)
+    return areas.index_add_(0, rows, measure(space)).numpy()
