@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import cast
 
@@ -169,6 +170,8 @@ class _Block(nn.Module):
 
 
 def _pointwise(in_channels: int, hidden: int, out_channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Linear(in_channels, hidden), nn.GELU(), nn.Linear(hidden, out_channels)
-    )
+    with warnings.catch_warnings():
+        # where the geometry is the only input there is no weight to draw
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        first = nn.Linear(in_channels, hidden)
+    return nn.Sequential(first, nn.GELU(), nn.Linear(hidden, out_channels))
