@@ -22,6 +22,7 @@ from isofield.mesh import Mesh
 
 __all__ = ["FORMAT"]
 
+_LARGEST = 10**8
 # element routine number -> family
 _FAMILIES: dict[int, str] = {
     **dict.fromkeys((5, 45, 62, 64, 65, 69, 70, 96, 97, 185, 190, 278), "brick"),
@@ -212,6 +213,8 @@ def _component(
         number += 1
     members: list[int] = []
     for value in values:
+        if value < 0 and not (members and 0 <= -value - members[-1] < _LARGEST):
+            raise FormatError(f"component {words[1]}: {value} ends no range")
         # a negative number ends a range that the one before it began
         members += range(members[-1] + 1, 1 - value) if value < 0 else [value]
     content.components.append((words[1], words[2].upper(), members))

@@ -12,6 +12,7 @@ from isofield.io.abaqus.elements import ORDERS, cell_type
 from isofield.io.abaqus.frames import Frame, frame_of, from_system, placement
 from isofield.io.registry import FormatError
 
+_LARGEST = 10**8
 _GENERATING = ("NGEN", "NFILL", "NCOPY", "NMAP", "ELGEN", "ELCOPY", "TIE MESH")
 
 
@@ -182,6 +183,10 @@ def _add_set(block: Block, part: Part) -> None:
         words = fields(line)
         if "GENERATE" in block.parameters:
             first, last, *step = _integers(words, block)
+            if last - first > _LARGEST:
+                raise FormatError(
+                    f"{block.place}: {first} to {last} is no set of labels"
+                )
             words = range(first, last + 1, step[0] if step and step[0] else 1)
         for word in words:
             if word == "":

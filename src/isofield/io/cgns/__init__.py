@@ -65,22 +65,22 @@ def _step(path: Path, step: int) -> Mesh:
         dimension = int(data(base)[0])
         zones = []
         for name, node in children(base, "Zone_t"):
-            solution = _solution(node, step)
-            zones.append(read_zone(name, node, dimension, solution))
+            other = _other_solutions(node, step)
+            zones.append(read_zone(name, node, dimension, other))
     if not zones:
         raise FormatError("the base has no zones")
     return _joined(zones, dimension)
 
 
-def _solution(zone: Any, step: int) -> str | None:
-    """The name of the flow solution at a time step; None where all belong to it."""
+def _other_solutions(zone: Any, step: int) -> set[str]:
+    """The names of the flow solutions that belong to other time steps alone."""
+    names: list[str] = []
     for _, node in children(zone, "ZoneIterativeData_t"):
         if "FlowSolutionPointers" in node:
             rows = data(node["FlowSolutionPointers"]).astype(np.uint8)
-            names = [bytes(row).decode("utf-8", "replace").strip() for row in rows]
-            if step < len(names) and names[step] in zone:
-                return names[step]
-    return None
+            texts = [bytes(row).decode("utf-8", "replace") for row in rows]
+            names += [text.strip("\0 ") for text in texts]
+    return set(names) - set(names[step : step + 1])
 
 
 def _joined(zones: list[Zone], dimension: int) -> Mesh:

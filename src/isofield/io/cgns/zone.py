@@ -14,6 +14,8 @@ from isofield.cells import CELL_TYPES
 from isofield.io.cgns.elements import MIXED, ORDERS, cell_type
 from isofield.io.registry import FormatError, MeshWarning
 
+_LARGEST = 10**8
+
 
 @dataclass
 class Zone:
@@ -43,7 +45,7 @@ def data(node: Any) -> np.ndarray:
 
 
 def text(node: Any) -> str:
-    return bytes(data(node).astype(np.uint8)).decode("utf-8", "replace").strip()
+    return bytes(data(node).astype(np.uint8)).decode("utf-8", "replace").strip("\0 ")
 
 
 def children(node: Any, label: str) -> Iterator[tuple[str, Any]]:
@@ -53,19 +55,19 @@ def children(node: Any, label: str) -> Iterator[tuple[str, Any]]:
             yield name, child
 
 
-def read_zone(name: str, node: Any, dimension: int, solution: str | None) -> Zone:
-    """A zone whose cells have this dimension; `solution` names its time step."""
+def read_zone(name: str, node: Any, dimension: int, other: set[str]) -> Zone:
+    """A zone whose cells have this dimension; `other`: solutions of other times."""
     sizes = data(node)
     kind = text(node["ZoneType"]) if "ZoneType" in node else "Structured"
     zone = Zone(name, _points(node, name))
     if kind == "Unstructured":
-        for section, elements in children(node, "Elements_t"):
+        for section, elements in sorted(children(node, "Elements_t"), key=_first):
             _add_section(zone, section, elements)
     else:
         _add_grid(zone, sizes[0][:dimension])
     _add_conditions(zone, node, kind == "Unstructured")
     for name, flow in children(node, "FlowSolution_t"):
-        if solution is None or name == solution:
+        if name not in other:
             _add_solution(zone, flow, dimension)
     return zone
 
@@ -84,11 +86,17 @@ def _points(node: Any, name: str) -> np.ndarray:
     raise FormatError(f"zone {name} has no Cartesian coordinates (CoordinateX, ...)")
 
 
+def _first(section: tuple[str, Any]) -> int:
+    return int(data(section[1]["ElementRange"]).reshape(-1)[0])
+
+
 def _add_section(zone: Zone, name: str, node: Any) -> None:
     code = int(data(node)[0])
     first, last = data(node["ElementRange"]).reshape(-1)[:2].tolist()
-    numbers = np.arange(first, last + 1)
     flat = data(node["ElementConnectivity"]).reshape(-1).astype(np.int64)
+    if last - first >= len(flat):
+        raise FormatError(f"section {name}: {len(flat)} node numbers do not fit")
+    numbers = np.arange(first, last + 1)
     zone.sections[name] = numbers
     if code != MIXED:
         kind = cell_type(code)
@@ -141,6 +149,8 @@ def _add_conditions(zone: Zone, node: Any, unstructured: bool) -> None:
             for key in ("PointRange", "ElementRange"):
                 if key in condition and unstructured:
                     first, last = data(condition[key]).reshape(-1)[:2].tolist()
+                    if last - first > _LARGEST:
+                        raise FormatError(f"condition {name}: {first} to {last}")
                     members = np.arange(first, last + 1)
             if members is None:
                 continue

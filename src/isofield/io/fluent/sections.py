@@ -120,6 +120,8 @@ def _add_nodes(
     else:
         end = data.find(b")", start)
         values = _numbers(data[start:end], count, 10)
+    if not 0 < first <= last < len(data):
+        raise FormatError(f"nodes {first} to {last} cannot be in a file of this size")
     if len(content.points) < last:
         more = np.full((last - len(content.points), 3), np.nan)
         content.points = np.concatenate([content.points, more])

@@ -34,9 +34,10 @@ class Card:
 
     def real(self, place: int) -> float:
         """A real number, also in the forms 1.5-3 and 2.D+4; blank is 0."""
-        text = self.text(place).upper().replace("D", "E")
+        text = self.text(place)
+        number = text.upper().replace("D", "E")
         try:
-            return float(re.sub(r"(?<=[\d.])([+-])", r"E\1", text) or 0)
+            return float(re.sub(r"(?<=[\d.])([+-])", r"E\1", number) or 0)
         except ValueError as error:
             raise FormatError(
                 f"card {self}: field {place + 2} is {text!r}, expected a number"
