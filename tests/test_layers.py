@@ -287,7 +287,8 @@ def test_low_rank_product_has_the_gradients_of_its_formula(needed):
     graph, inputs = low_rank_inputs(3, (4, 2))
     for tensor, wanted in zip(inputs, needed, strict=True):
         tensor.requires_grad_(bool(wanted))
-    assert torch.autograd.gradcheck(partial(low_rank_product, graph=graph), inputs)
+    product = partial(low_rank_product, graph=graph)
+    assert torch.autograd.gradcheck(product, inputs, rtol=1e-6, atol=1e-8)
 
 
 def test_low_rank_product_refuses_second_derivatives():
@@ -528,6 +529,34 @@ def test_moments_on_a_straight_side(d):
     sizes, errors = moment_errors(d, [0.0, 0.5, 0.5][:d], 0.45, expected)
     assert errors[-1] < 0.05
     assert rate(sizes, errors) > 1.6
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_moments_near_a_straight_side(d):
+    """All of them, by integrating over the distance s from the plane through the point.
+
+    A slice of the ball at s holds `(1 - s^2)^((d + 3)/2)` of the window, and in it
+    `<xi_2^2> = (1 - s^2)/(d + 5)`: it is a ball of one dimension less.
+    """
+    distance, radius = 0.16, 0.4
+    node, weight = np.polynomial.legendre.leggauss(200)
+    density = weight * (1 - node**2) ** ((d + 3) / 2)
+    s = (1 + distance / radius) / 2 * (node + 1) - distance / radius
+    part = weight * (1 - s**2) ** ((d + 3) / 2) / density.sum()
+    part *= (1 + distance / radius) / 2
+    second, mixed = 1 / (d + 6), 1 / ((d + 6) * (d + 8))
+    size = math.sqrt(3 * mixed - second**2)
+    along = part @ (s**2 - second) / size
+    across = part @ ((1 - s**2) / (d + 5) - second) / size
+    first = part @ s / math.sqrt(second)
+    expected = {
+        2: [part.sum(), first, 0, along, 0, across],
+        3: [part.sum(), first, 0, 0, along, 0, 0, across, 0, across],
+    }[d]
+    assert min(abs(along), abs(across)) > 0.02
+    sizes, errors = moment_errors(d, [distance, 0.5, 0.5][:d], radius, expected)
+    assert errors[-1] < 0.005
+    assert rate(sizes, errors) > 1.3
 
 
 def test_moments_in_a_corner():

@@ -14,8 +14,8 @@ from isofield.data import Sample
 from isofield.discretization import pack
 from isofield.layers.kernel_integral import KernelIntegral, KernelPlan
 from isofield.layers.operator import Operator
-from isofield.plan import Plan, pack_plans
 from isofield.models import GNO
+from isofield.plan import Plan, pack_plans
 from isofield.testing import (
     assert_batching,
     assert_families_agree,

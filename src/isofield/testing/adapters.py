@@ -10,8 +10,8 @@ from isofield.discretization import Discretization
 from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
-from isofield.plan import Plan
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, unpool
+from isofield.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """The six laws of the contract, each as an assertion.
 
+Sizes and differences of outputs are root mean squares over points and channels.
 `field` is a closed form, points (N, d) -> channels (N, C), so that it can be sampled on
 any discretization. `probes` are fixed points (M, d) at which the output is wanted; an
 operator that answers at the points of its source alone gets None.
@@ -24,6 +25,7 @@ from isofield.testing.comparing import (
     generator,
     packed_targets,
     require_equal,
+    root_mean_square,
     rounding,
 )
 from isofield.testing.unpacking import assert_unpacks
@@ -42,7 +44,7 @@ def assert_node_splitting(
 
     A random half of the nodes becomes two copies with half the weight each. The output
     at the other nodes, and at the probes, stays the same. Halving a weight is exact, so
-    only the order of summation differs: tolerance 1e-5 of the largest output in
+    only the order of summation differs: tolerance 1e-5 of the output in
     float32, 1e-10 in float64.
     """
     tolerance = rounding(tolerance, source.points, 1e-5, 1e-10)
@@ -143,18 +145,14 @@ def _at(
 def _difference(a: Tensor, b: Tensor, h: float) -> float:
     """Root mean square of a - b over the lesser variation of the two."""
     size = float(torch.maximum(a.abs().max(), b.abs().max()))
-    variation = min(_root_mean_square(v - v.mean(0)) for v in (a, b))
+    variation = min(root_mean_square(v - v.mean(0)) for v in (a, b))
     if not 1e-3 * size < variation < float("inf"):
         raise AssertionError(
             f"two families: at h = {h:.3g} the output varies by {variation:.3g} over "
             f"the probes in size {size:.3g}, expected at least 1e-3 of the size: "
             "agreement of an output that does not vary tells nothing"
         )
-    return _root_mean_square(a - b) / variation
-
-
-def _root_mean_square(values: Tensor) -> float:
-    return float(values.square().mean().sqrt())
+    return root_mean_square(a - b) / variation
 
 
 def assert_permutation(
@@ -213,7 +211,7 @@ def assert_batching(
     """An operator on a batch of different meshes equals the operator on each.
 
     Both ways to a batch: the packed plans of the samples, and the plan of the packed
-    samples. Tolerance 1e-5 of the largest output in float32, 1e-12 in float64, for
+    samples. Tolerance 1e-5 of the output in float32, 1e-12 in float64, for
     sums in another order. Every attribute of the packed plan comes back bit-equal when
     it is cut at the samples (`assert_unpacks`).
     """
@@ -262,7 +260,7 @@ def assert_rigid_motion(
 
     The motion m shifts by about the size of the body and, with `rotations`, turns by a
     random rotation. Rounding of the moved points is magnified by the gradient of the
-    kernel: tolerance 1e-4 of the largest output in float32, 1e-11 in float64.
+    kernel: tolerance 1e-4 of the output in float32, 1e-11 in float64.
     """
     tolerance = rounding(tolerance, source.points, 1e-4, 1e-11)
     random, d = generator(seed), source.dimension

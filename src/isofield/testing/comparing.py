@@ -38,17 +38,18 @@ def packed_targets(probes: Tensor | None, sources: Discretization) -> Discretiza
 def require_equal(
     found: Tensor, expected: Tensor, tolerance: float, law: str, **context: Any
 ) -> None:
-    """Raises `AssertionError` unless `max|found - expected| <= t max|expected|`.
+    """Raises `AssertionError` unless `|found - expected| <= t |expected|`.
 
-    tolerance : t. context : numbers that help to find the cause.
+    |.| is the root mean square over rows and channels. tolerance : t. context :
+    numbers that help to find the cause.
     """
     if found.shape != expected.shape:
         raise AssertionError(
             f"{law}: the output has shape {tuple(found.shape)}, expected "
             f"{tuple(expected.shape)}"
         )
-    size = float(expected.abs().max())
-    difference = float((found - expected).abs().max())
+    size = root_mean_square(expected)
+    difference = root_mean_square(found - expected)
     # written so that NaN and infinite values are rejected
     if not difference <= tolerance * size < float("inf"):
         rows = (found - expected).abs().flatten(1).amax(1)
@@ -58,6 +59,11 @@ def require_equal(
             f"expected at most {tolerance:.0e} of the size; the largest change is at "
             f"row {int(rows.nan_to_num(torch.inf).argmax())} of {len(rows)}{details}"
         )
+
+
+def root_mean_square(values: Tensor) -> float:
+    """Over all numbers of a tensor."""
+    return float(values.square().mean().sqrt())
 
 
 def rounding(

@@ -35,6 +35,7 @@ class Entry:
     channels : C_in. covers : the classes and functions that stand or fall with it.
     rate : of the two families, at least 1. own_points : it answers at the points of its
     source alone. motion : which motions of the body leave its output unchanged.
+    dimensions : where it exists.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Entry:
     rate: float = 1.0
     own_points: bool = False
     motion: Motion = "none"
+    dimensions: tuple[int, ...] = (1, 2, 3)
 
     def operator(
         self, dimension: int, dtype: torch.dtype = torch.float64, seed: int = 0
@@ -155,10 +157,10 @@ def _kernel_integral(dimension: int, **form: Any) -> Operator:
     return KernelIntegral(3, 3, dimension, RADIUS[dimension], hidden=8, rank=4, **form)
 
 
-def _gno(dimension: int) -> Operator:
+def _gno(dimension: int, in_channels: int = 3) -> Operator:
     radius = 2 * RADIUS[dimension]
     return GNO(
-        3,
+        in_channels,
         2,
         dimension,
         radius=radius,
@@ -220,3 +222,11 @@ register(
     motion="rigid",
 )
 register("GNO", _gno, channels=3, covers=(GNO,), rate=1.5)
+register(
+    "GNO of the geometry alone",
+    partial(_gno, in_channels=0),
+    channels=0,
+    covers=(GNO,),
+    rate=1.5,
+    dimensions=(2,),
+)
