@@ -219,7 +219,7 @@ def test_pointers_degrees_and_reversal():
     turned = graph.reversed()
     assert torch.equal(turned.edge_index, radius_graph(target, source, 0.1).edge_index)
     assert torch.equal(turned.reversed().edge_index, graph.edge_index)
-    order = graph.reversed_order()
+    order = graph.by_source.order
     assert torch.equal(graph.edge_index[:, order].flip(0), turned.edge_index)
     assert torch.equal(graph.to("cpu").ptr, graph.ptr)
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +25,14 @@ from isofield.graph.clouds import Clouds, checked, squared_limit
 from isofield.mesh import Mesh, MeshError
 
 SEARCHES = {"tree": tree, "cell_list": cell_list}
+
+
+class SourceOrder(NamedTuple):
+    """order : (E,) the edges by source, then by target. ptr : (N + 1,) the entries
+    ptr[j] to ptr[j + 1] of `order` are the edges that leave source j."""
+
+    order: Tensor
+    ptr: Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,25 +87,32 @@ class Graph:
 
     def to(self, device: torch.device | str) -> Graph:
         """The same graph on another device."""
-        return Graph(
+        moved = Graph(
             self.edge_index.to(device),
             self.n_sources,
             self.n_targets,
             self.ptr.to(device),
         )
+        order, ptr = self.by_source
+        moved.__dict__["by_source"] = SourceOrder(order.to(device), ptr.to(device))
+        return moved
 
-    def reversed_order(self) -> Tensor:
-        """(E,) the edges by source, then by target: those of `reversed()` in order.
+    @cached_property
+    def by_source(self) -> SourceOrder:
+        """The edges in the order of their sources, found once and carried along.
 
-        `reversed().edge_index == edge_index[:, reversed_order()].flip(0)`; values that
-        belong to the edges are carried over by the same index.
+        Values of the edges go over to `reversed()` by `order`:
+        `reversed().edge_index == edge_index[:, by_source.order].flip(0)`.
         """
-        return torch.sort(self.source, stable=True).indices
+        order = torch.sort(self.source, stable=True).indices
+        ends = torch.arange(self.n_sources + 1, device=order.device)
+        return SourceOrder(order, torch.searchsorted(self.source[order], ends))
 
     def reversed(self) -> Graph:
         """Every edge turned round: targets become sources; its own inverse."""
-        edges = self.edge_index[:, self.reversed_order()].flip(0)
-        return Graph(edges, self.n_targets, self.n_sources)
+        order, ptr = self.by_source
+        edges = self.edge_index[:, order].flip(0)
+        return Graph(edges, self.n_targets, self.n_sources, ptr)
 
 
 def _check_edges(edges: Tensor, n_sources: int, n_targets: int) -> None:
@@ -241,11 +258,27 @@ def pack(graphs: Sequence[Graph]) -> Graph:
     """Several graphs as one, block by block; the inverse of `unpack`."""
     sources = list(itertools.accumulate((g.n_sources for g in graphs), initial=0))
     targets = list(itertools.accumulate((g.n_targets for g in graphs), initial=0))
+    edges = list(itertools.accumulate((g.n_edges for g in graphs), initial=0))
     shifted = [
         g.edge_index + g.edge_index.new_tensor([[s], [t]])
         for g, s, t in zip(graphs, sources, targets, strict=False)
     ]
-    return Graph(torch.cat(shifted, dim=1), sources[-1], targets[-1])
+    packed = Graph(
+        torch.cat(shifted, dim=1),
+        sources[-1],
+        targets[-1],
+        _joined([g.ptr for g in graphs], edges),
+    )
+    order = [g.by_source.order + e for g, e in zip(graphs, edges, strict=False)]
+    ptr = _joined([g.by_source.ptr for g in graphs], edges)
+    packed.__dict__["by_source"] = SourceOrder(torch.cat(order), ptr)
+    return packed
+
+
+def _joined(ptrs: Sequence[Tensor], edges: Sequence[int]) -> Tensor:
+    """The row pointers of blocks, one after the other."""
+    heads = [ptr[:-1] + e for ptr, e in zip(ptrs, edges, strict=False)]
+    return torch.cat([*heads, ptrs[0].new_tensor(edges[-1:])])
 
 
 def unpack(packed: Graph, source_ptr: Tensor, target_ptr: Tensor) -> list[Graph]:

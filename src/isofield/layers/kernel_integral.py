@@ -224,21 +224,17 @@ def _by_targets(plan: KernelPlan, chunk: int) -> list[KernelPlan]:
 
 
 class _Pattern(NamedTuple):
-    """A sparsity pattern by rows, and the order of its entries by columns."""
+    """Where a sparse matrix has entries, by rows (targets) and by columns (sources).
+
+    Numbers are int32, as the sparse products take them, converted once for all of them.
+    `by_column` : the entries in the order of their columns.
+    """
 
     row_ptr: Tensor
-    column: Tensor
+    columns: Tensor
     column_ptr: Tensor
-    row: Tensor
+    rows: Tensor
     by_column: Tensor
-
-
-def _pattern(graph: Graph) -> _Pattern:
-    source, target = graph.edge_index
-    by_column = torch.argsort(source, stable=True)
-    counts = torch.bincount(source, minlength=graph.n_sources)
-    column_ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-    return _Pattern(graph.ptr, source, column_ptr, target[by_column], by_column)
 
 
 def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Tensor:
@@ -249,43 +245,49 @@ def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Te
     backward pass. Differentiable once in phi, u and mixing. Works in the precision of
     phi, under autocast too: sums over points stay in that of the weights.
     """
+    order, source_ptr = graph.by_source
+    pattern = _Pattern(
+        graph.ptr.int(),
+        graph.source.int(),
+        source_ptr.int(),
+        graph.target.index_select(0, order).int(),
+        order,
+    )
     with torch.autocast(u.device.type, enabled=False):
         u, mixing = u.to(phi.dtype), mixing.to(phi.dtype)
-        return _LowRankProduct.apply(phi, u, mixing, *_pattern(graph))  # type: ignore
+        return _LowRankProduct.apply(phi, u, mixing, *pattern)  # type: ignore
 
 
 class _LowRankProduct(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, phi, u, mixing, *pattern):  # type: ignore[override]
-        ctx.save_for_backward(phi, u, mixing, *pattern)
-        rows = _Pattern(*pattern)
-        v = u.new_zeros(len(rows.row_ptr) - 1, mixing.shape[2])
+    def forward(ctx, phi, u, mixing, *numbers):  # type: ignore[override]
+        ctx.save_for_backward(phi, u, mixing, *numbers)
+        at = _Pattern(*numbers)
+        v = u.new_zeros(len(at.row_ptr) - 1, mixing.shape[2])
         for b, values in enumerate(phi.t().contiguous()):
-            matrix = _csr(rows.row_ptr, rows.column, values, len(u))
+            matrix = _csr(at.row_ptr, at.columns, values, len(u))
             v.addmm_(matrix @ u, mixing[b])
         return v
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, g):  # type: ignore[override]
-        phi, u, mixing, *pattern = ctx.saved_tensors
-        rows = _Pattern(*pattern)
-        n_targets = len(rows.row_ptr) - 1
+        phi, u, mixing, *numbers = ctx.saved_tensors
+        at = _Pattern(*numbers)
         d_u, d_mixing = torch.zeros_like(u), torch.zeros_like(mixing)
         d_phi = phi.new_empty(phi.shape[1], len(phi))
-        empty = _csr(rows.row_ptr, rows.column, torch.zeros_like(phi[:, 0]), len(u))
+        empty = _csr(at.row_ptr, at.columns, torch.zeros_like(phi[:, 0]), len(u))
         g = g.contiguous()
-        by_column = phi.index_select(0, rows.by_column).t().contiguous()
+        by_column = phi.index_select(0, at.by_column).t().contiguous()
         for b, values in enumerate(by_column):
-            adjoint = _csr(rows.column_ptr, rows.row, values, n_targets)
-            h = adjoint @ g
-            d_mixing[b] = u.t() @ h
-            d_u.addmm_(h, mixing[b].t())
+            adjoint = _csr(at.column_ptr, at.rows, values, len(g)) @ g
+            d_mixing[b] = u.t() @ adjoint
+            d_u.addmm_(adjoint, mixing[b].t())
             if ctx.needs_input_grad[0]:
                 pulled = g @ mixing[b].t()
                 entries = torch.sparse.sampled_addmm(empty, pulled, u.t(), beta=0.0)
                 d_phi[b] = entries.values()
-        return d_phi.t(), d_u, d_mixing, *(None for _ in pattern)
+        return d_phi.t(), d_u, d_mixing, *(None for _ in numbers)
 
 
 @cache
