@@ -117,7 +117,7 @@ class Run:
             ).mean()
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss became {float(loss)} in epoch {self.epoch + 1}: lower the "
+                f"the loss became {float(loss.detach())} in epoch {self.epoch + 1}: lower the "
                 f"learning rate ({self.schedule.rate}), or look for a target that is "
                 "zero everywhere in a case"
             )
