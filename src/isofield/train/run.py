@@ -117,9 +117,9 @@ class Run:
             ).mean()
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss became {float(loss.detach())} in epoch {self.epoch + 1}: lower the "
-                f"learning rate ({self.schedule.rate}), or look for a target that is "
-                "zero everywhere in a case"
+                f"the loss became {float(loss.detach())} in epoch {self.epoch + 1}: "
+                f"lower the learning rate ({self.schedule.rate}), or look for a target "
+                "that is zero everywhere in a case"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
