@@ -62,7 +62,7 @@ def _said(error: BaseException) -> tuple[int, str]:
         text = getattr(error, "format_message", error.__str__)()
         return USAGE, f"{text.rstrip('.')}; see '{command} --help'"
     if isinstance(error, KeyboardInterrupt):
-        return INTERRUPTED, f"interrupted{error and f'; {error}'}"
+        return INTERRUPTED, "; ".join(["interrupted", *map(str, error.args)])
     if isinstance(error, OSError) and error.filename and error.strerror:
         return FAILURE, f"{error.filename}: {error.strerror}"
     if _ours(type(error)):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isofield.cli import cases, files, options, tables
+from isofield.cli.reporting import CommandError
 
 if TYPE_CHECKING:
     from isofield.cli.cases import Cases
@@ -190,7 +191,7 @@ def _fitted(
     **options: Any,
 ) -> History:
     """Train; leaves the folder behind only where it holds a checkpoint."""
-    from isofield.train import CHECKPOINT, fit
+    from isofield.train import CHECKPOINT, TrainingError, fit
 
     is_new = not folder.exists()
     try:
@@ -203,12 +204,15 @@ def _fitted(
             names=learned.names,
             **options,
         )
-    except KeyboardInterrupt:
-        if (folder / CHECKPOINT).exists():
-            raise KeyboardInterrupt(
-                f"the same command goes on from the last epoch, kept in {folder}"
-            ) from None
-        raise
+    except (KeyboardInterrupt, TrainingError) as error:
+        if not (folder / CHECKPOINT).exists():
+            raise
+        if isinstance(error, TrainingError):
+            hint = f"--restart forgets the epochs kept in {folder}"
+            raise CommandError(f"{error}; {hint}") from error
+        raise KeyboardInterrupt(
+            f"the same command goes on from the last epoch, kept in {folder}"
+        ) from None
     finally:
         if is_new and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
