@@ -50,11 +50,16 @@ def pack_plans(plans: Sequence[AnyPlan]) -> AnyPlan:
 def _to(value: Any, args: tuple, kwargs: dict) -> Any:
     if isinstance(value, tuple):
         return tuple(_to(item, args, kwargs) for item in value)
-    if isinstance(value, Tensor) and not value.is_floating_point():
-        return value.to(torch.empty(0).to(*args, **kwargs).device)
     if isinstance(value, Graph):
-        return value.to(torch.empty(0).to(*args, **kwargs).device)
+        return value.to(_device(value.edge_index, args, kwargs))
+    if isinstance(value, Tensor) and not value.is_floating_point():
+        return value.to(_device(value, args, kwargs))
     return value.to(*args, **kwargs)
+
+
+def _device(tensor: Tensor, args: tuple, kwargs: dict) -> torch.device:
+    """Where `Tensor.to` would put the tensor: where it is, if only a type is named."""
+    return torch.empty(0, device=tensor.device).to(*args, **kwargs).device
 
 
 def _pack(values: Sequence[Any]) -> Any:
