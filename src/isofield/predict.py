@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from isofield.data import Field
-from isofield.data.fields import stacked, top_cells
+from isofield.data.fields import stacked
 from isofield.mesh import Mesh
 from isofield.model_file import load_model
 from isofield.surrogate import Surrogate
@@ -95,9 +95,9 @@ def _with_fields(mesh: Mesh, at: str, fields: dict, units: dict) -> Mesh:
 
 def _over_all_cells(mesh: Mesh, fields: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Fields of the cells that carry the measure; nan on cells of lower dimension."""
-    carries = top_cells(mesh)
+    total = sum(len(nodes) for nodes in mesh.cells.values())
     spread = {}
     for name, values in fields.items():
-        spread[name] = np.full((len(carries), *values.shape[1:]), np.nan)
-        spread[name][carries] = values
+        spread[name] = np.full((total, *values.shape[1:]), np.nan)
+        spread[name][mesh.top_cells] = values
     return spread

@@ -9,7 +9,6 @@ from typing import Literal
 
 import numpy as np
 
-from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh
 
 Site = Literal["points", "cells"]
@@ -37,7 +36,7 @@ class Field:
     def of(cls, name: str, mesh: Mesh, at: Site, where: str = "the mesh") -> Field:
         """The field as this mesh has it. Raises `FieldError` where it has not."""
         values = _values(name, mesh, at, {}, where)
-        return cls(name, values.shape[1:], str(mesh.field_data.get(f"unit:{name}", "")))
+        return cls(name, values.shape[1:], _unit_of(name, mesh))
 
 
 def stacked(
@@ -53,23 +52,32 @@ def stacked(
     among the numbers in the mesh's field data, which count as constant.
 
     Returns (N, C) float64, C the sum of the fields' channels. Raises `FieldError`,
-    naming `where`, for a field that is missing, of another shape, or not finite.
+    naming `where`, for a field that is missing, of another shape or unit, or not
+    finite.
     """
-    columns = []
+    columns, given = [], values or {}
     for field in fields:
-        found = _values(field.name, mesh, at, values or {}, where)
+        found = _values(field.name, mesh, at, given, where)
+        unit = _unit_of(field.name, mesh)
+        if field.unit and unit not in ("", field.unit) and field.name not in given:
+            raise FieldError(
+                f"{where}: field {field.name!r} has the unit {unit!r}, expected "
+                f"{field.unit!r}"
+            )
         if found.shape[1:] != field.shape:
             raise FieldError(
                 f"{where}: field {field.name!r} has shape {found.shape[1:]} per point, "
                 f"expected {field.shape}"
             )
-        wrong = np.flatnonzero(~np.isfinite(found.reshape(len(found), -1)).all(axis=1))
+        found = found.reshape(len(found), -1)
+        wrong = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(wrong):
+            first = wrong[0] if at == "points" else mesh.top_cells[wrong[0]]
             raise FieldError(
                 f"{where}: field {field.name!r} is not finite at {len(wrong)} of "
-                f"{len(found)} {at}, the first is number {wrong[0]}"
+                f"{len(found)} {at}, the first is number {first}"
             )
-        columns.append(found.reshape(len(found), -1))
+        columns.append(found)
     rows = _n_sites(mesh, at)
     return np.concatenate([np.empty((rows, 0)), *columns], axis=1)
 
@@ -88,7 +96,8 @@ def check_same_fields(
     their number of coordinates.
     """
     specified = [
-        [Field.of(n, meshes[0], at, wheres[0]) for n in part] for part in names
+        [replace(Field.of(n, meshes[0], at, wheres[0]), unit="") for n in part]
+        for part in names
     ]
     d = meshes[0].points.shape[1]
     for mesh, where in zip(meshes, wheres, strict=True):
@@ -109,7 +118,7 @@ def _unit(name: str, meshes: Sequence[Mesh], wheres: Sequence[str]) -> str:
     """The unit that meshes give the field; not all formats can hold one."""
     found: dict[str, str] = {}
     for mesh, where in zip(meshes, wheres, strict=True):
-        if unit := str(mesh.field_data.get(f"unit:{name}", "")):
+        if unit := _unit_of(name, mesh):
             found.setdefault(unit, where)
     units = list(found)
     if len(units) > 1:
@@ -118,6 +127,10 @@ def _unit(name: str, meshes: Sequence[Mesh], wheres: Sequence[str]) -> str:
             f"{units[0]!r} as in {found[units[0]]}"
         )
     return units[0] if units else ""
+
+
+def _unit_of(name: str, mesh: Mesh) -> str:
+    return str(mesh.field_data.get(f"unit:{name}", ""))
 
 
 def _values(
@@ -134,12 +147,12 @@ def _values(
                 f"{where}: field {name!r} holds {values.dtype}, expected real numbers"
             )
         if at == "cells":
-            values = values[top_cells(mesh)]
+            values = values[mesh.top_cells]
         return values.astype(np.float64)
-    constant = np.asarray(mesh.field_data.get(name, np.empty(0)))
-    if constant.size == 1 and constant.dtype.kind in "fiub":
-        return np.full(rows, float(constant.reshape(())))
-    known = sorted({*data, *(k for k in mesh.field_data if not k.startswith("unit:"))})
+    numbers = {key: v for key, v in mesh.field_data.items() if _is_number(v)}
+    if name in numbers:
+        return np.full(rows, float(np.asarray(numbers[name]).reshape(())))
+    known = sorted({*data, *numbers})
     other, there = (
         (mesh.cell_data, "cells") if at == "points" else (mesh.point_data, "points")
     )
@@ -150,13 +163,9 @@ def _values(
 
 
 def _n_sites(mesh: Mesh, at: Site) -> int:
-    return len(mesh.points) if at == "points" else int(top_cells(mesh).sum())
+    return len(mesh.points) if at == "points" else len(mesh.top_cells)
 
 
-def top_cells(mesh: Mesh) -> np.ndarray:
-    """Which cells have the mesh's own dimension and so carry its measure."""
-    top = [
-        np.full(len(nodes), CELL_TYPES[kind].dimension == mesh.dimension)
-        for kind, nodes in mesh.cells.items()
-    ]
-    return np.concatenate(top) if top else np.empty(0, bool)
+def _is_number(value: object) -> bool:
+    array = np.asarray(value)
+    return array.size == 1 and array.dtype.kind in "fiub"

@@ -17,8 +17,9 @@ from isofield.discretization import Discretization
 class Normalizer:
     """`(u - mean) / scale`, per channel; the components of one field share a scale.
 
-    mean, scale : (C,) float64, in the fields' units. A constant field has scale 1, so
-    that a value which never varied in training enters as zero.
+    mean, scale : (C,) float64, in the fields' units. A field that is constant up to
+    1e-9 of its mean has scale 1, so that a value which never varied in training enters
+    as zero.
     """
 
     mean: Tensor
@@ -48,7 +49,7 @@ class Normalizer:
         for field in fields:
             part = slice(first, first + field.channels)
             size = squares[part].mean().sqrt()
-            rounding = 1e-9 * (1 + mean[part].abs().max())
+            rounding = 1e-9 * mean[part].abs().max()
             scale[part] = size if size > rounding else 1.0
             first += field.channels
         return cls(mean, scale)
