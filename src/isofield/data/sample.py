@@ -61,8 +61,21 @@ class Batch(NamedTuple):
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Several samples as one batch, block by block."""
+    """Several samples as one batch, block by block.
+
+    Raises `ValueError` where one has no targets, or some have a gradient, others none.
+    """
     gradients = [sample.gradient for sample in samples if "gradient" in sample]
+    if len(gradients) not in (0, len(samples)):
+        raise ValueError(
+            f"{len(gradients)} of {len(samples)} samples have a gradient; prepare all "
+            "with `with_gradient=True`, or none"
+        )
+    if not all("y" in sample for sample in samples):
+        raise ValueError(
+            "a sample has no targets; prepare it with `with_targets=True` from a mesh "
+            "that holds them"
+        )
     return Batch(
         pack([sample.domain for sample in samples]),
         pack_plans([sample.plan for sample in samples]),
