@@ -14,8 +14,7 @@ from isofield.data import Field, Normalizer
 from isofield.data.envelope import Envelope
 from isofield.data.frame import Frame
 from isofield.files import replaced
-from isofield.models import ARCHITECTURES
-from isofield.surrogate import Surrogate
+from isofield.surrogate import Surrogate, initialised
 
 FORMAT = 1
 
@@ -72,8 +71,9 @@ def load_model(path: str | os.PathLike) -> Surrogate:
         )
     try:
         return _restored(header, tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ModelFileError(f"{path}: incomplete model file ({error})") from None
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ModelFileError(f"{path}: incomplete model file ({reason})") from None
 
 
 def _normalizers(model: Surrogate) -> dict[str, Normalizer]:
@@ -85,7 +85,7 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Surrogate:
     options = {
         name: value for name, value in arguments.items() if name != "architecture"
     }
-    network = ARCHITECTURES[arguments["architecture"]](**options)
+    network = initialised(arguments["architecture"], options, seed=0)
     network.load_state_dict(
         {
             name.removeprefix("network."): value
@@ -99,7 +99,9 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Surrogate:
         inputs=tuple(map(_field, header["inputs"])),
         targets=tuple(map(_field, header["targets"])),
         at=header["at"],
-        frame=Frame(tuple(frame["origin"]), frame["length"]),
+        frame=Frame(
+            tuple(frame["origin"]), frame["length"], frame["measure_dimension"]
+        ),
         input_normalizer=Normalizer(tensors["input.mean"], tensors["input.scale"]),
         target_normalizer=Normalizer(tensors["target.mean"], tensors["target.scale"]),
         envelope=Envelope(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,9 @@ from isofield.data import Field, FieldError, Normalizer, Sample, check_same_fiel
 from isofield.data.envelope import Envelope
 from isofield.data.fields import Site, stacked
 from isofield.data.frame import Frame
-from isofield.discretization import Discretization, from_mesh, from_points
+from isofield.data.measuring import discretized, mean_spacing, measure_dimension
+from isofield.discretization import Discretization
+from isofield.graph import radius_graph
 from isofield.layers.operator import Operator
 from isofield.mesh import Mesh, MeshError
 from isofield.models import ARCHITECTURES
@@ -65,14 +68,19 @@ class Surrogate:
         """An untrained model that fits these cases.
 
         Scales, radius and envelope come from the cases: the radius is three times the
-        mean spacing `(measure / points)^(1/d)` of the coarsest, unless `radius` is
-        given in units of the characteristic length, the largest extent of the cases.
+        mean spacing `(measure / points)^(1/m)` of the coarsest, unless `radius` is
+        given in units of the characteristic length, the largest extent of the cases; m
+        is the dimension of the cells, 2 for surfaces.
 
         names : of the cases, for errors. arguments : of the architecture. Raises
-        `FieldError` where a case lacks a field or has it in another shape.
+        `FieldError` where a case lacks a field, or has it or cells in other dimensions.
         """
         if not cases:
             raise ValueError("expected at least one case to train on, got none")
+        if not targets:
+            raise ValueError("targets: expected at least one name, got none")
+        if at not in ("points", "cells"):
+            raise ValueError(f'at: expected "points" or "cells", got {at!r}')
         if architecture not in ARCHITECTURES:
             raise ValueError(
                 f"architecture: expected one of {sorted(ARCHITECTURES)}, got "
@@ -80,19 +88,20 @@ class Surrogate:
             )
         names = names or [f"case {number}" for number in range(len(cases))]
         specified = check_same_fields(cases, [inputs, targets], at, names)
+        m = measure_dimension(cases, names)
         domains = [
-            discretized(case, at, name) for case, name in zip(cases, names, strict=True)
+            discretized(case, at, name, m)
+            for case, name in zip(cases, names, strict=True)
         ]
-        frame = Frame.around(domains)
-        spacing = [_spacing(domain) for domain in domains]
+        frame = Frame.around(domains, m)
+        spacing = [mean_spacing(domain, m) for domain in domains]
         arguments.setdefault("radius", 3 * max(spacing) / frame.length)
         arguments["in_channels"] = sum(f.channels for f in specified[0])
         arguments["out_channels"] = sum(f.channels for f in specified[1])
         arguments["dimension"] = domains[0].dimension
         values = [[stacked(case, part, at) for case in cases] for part in specified]
-        torch.manual_seed(seed)
         return cls(
-            ARCHITECTURES[architecture](**arguments),
+            initialised(architecture, arguments, seed),
             tuple(specified[0]),
             tuple(specified[1]),
             at,
@@ -118,28 +127,28 @@ class Surrogate:
     ) -> Sample:
         """A mesh with its fields, discretized, scaled and prepared for the network.
 
-        values : numbers for inputs that the mesh does not hold. at_points : (M, d)
-        where the output is wanted, the mesh's own sites where it is None. with_gradient
-        : for losses that need it. check : warn where the mesh leaves the envelope.
+        values : numbers, in the fields' units, for inputs that the mesh does not hold.
+        at_points : (M, d) where the output is wanted, the mesh's own sites where it is
+        None. with_gradient : for losses that need it. check : warn where the mesh or a
+        point leaves the envelope.
+
+        Raises `FieldError` where the mesh does not fit the model or lacks an input,
+        `MeshError` where it has no measure.
         """
-        physical = discretized(mesh, self.at, where)
-        if physical.dimension != len(self.frame.origin):
-            raise FieldError(
-                f"{where}: has points in {physical.dimension} dimensions, the model "
-                f"was trained in {len(self.frame.origin)}"
-            )
+        self._check_fits(mesh, values or {}, where)
+        m = self.frame.measure_dimension
+        physical = discretized(mesh, self.at, where, m)
         x = stacked(mesh, self.inputs, self.at, values, where)
+        queries = None if at_points is None else self._queries(at_points)
         if check:
-            for line in self.envelope.outside(
-                self.inputs, x, physical.points.numpy(), _spacing(physical)
-            ):
+            lines = self.envelope.outside(
+                self.inputs, x, physical.points.numpy(), mean_spacing(physical, m)
+            )
+            lines += [] if queries is None else self._out_of_reach(queries, physical)
+            for line in lines:
                 warnings.warn(f"{where}: {line}", ExtrapolationWarning, stacklevel=3)
         domain = self.frame.scaled(physical)
-        target = domain
-        if at_points is not None:
-            queries = torch.from_numpy(np.asarray(at_points, dtype=np.float64))
-            ones = torch.ones(len(queries), dtype=torch.float64)
-            target = self.frame.scaled(Discretization(queries, ones))
+        target = domain if queries is None else self.frame.scaled(queries)
         sample = Sample(
             pos=domain.points.float(),
             weights=domain.weights.float(),
@@ -151,9 +160,60 @@ class Surrogate:
             sample.y = self.target_normalizer.apply(y).float()
         if with_gradient:
             scaled = (mesh.points - np.array(self.frame.origin)) / self.frame.length
-            operator = gradient(replace(mesh, points=scaled))
+            try:
+                operator = gradient(replace(mesh, points=scaled))
+            except MeshError as error:
+                raise MeshError(f"{where}: {error}") from error
             sample.gradient = operator.to(torch.float32)
         return sample
+
+    def _check_fits(self, mesh: Mesh, values: Mapping[str, float], where: str) -> None:
+        d, m = len(self.frame.origin), self.frame.measure_dimension
+        if mesh.points.shape[1] != d:
+            raise FieldError(
+                f"{where}: has points in {mesh.points.shape[1]} dimensions, the model "
+                f"was trained in {d}"
+            )
+        if mesh.dimension > 0 and mesh.dimension != m:
+            raise FieldError(
+                f"{where}: has cells of dimension {mesh.dimension}, the model was "
+                f"trained on cells of dimension {m}"
+            )
+        names = [field.name for field in self.inputs]
+        for name in values:
+            if name not in names:
+                raise FieldError(
+                    f"values: {name!r} is no input of the model; these are "
+                    f"{', '.join(names) or 'none'}"
+                )
+
+    def _queries(self, points: np.ndarray) -> Discretization:
+        """Where the output is wanted, as targets: their weights are never used."""
+        wanted = np.array(points, dtype=np.float64)
+        d = len(self.frame.origin)
+        if wanted.ndim != 2 or wanted.shape[1] != d or not np.isfinite(wanted).all():
+            raise ValueError(
+                f"points: expected finite numbers (M, {d}), got {wanted.shape} with "
+                f"{int((~np.isfinite(wanted)).sum())} that are not finite"
+            )
+        return Discretization(
+            torch.from_numpy(wanted), torch.ones(len(wanted), dtype=torch.float64)
+        )
+
+    def _out_of_reach(
+        self, queries: Discretization, domain: Discretization
+    ) -> list[str]:
+        """A line if points lie so far off the mesh that the network sees nothing."""
+        reach = self.arguments.get("radius", math.inf) * self.frame.length
+        far = torch.zeros(len(queries), dtype=torch.bool)
+        if math.isfinite(reach):
+            far = radius_graph(domain, queries, reach).degree() == 0
+        if not bool(far.any()):
+            return []
+        return [
+            f"{int(far.sum())} of {len(queries)} points, the first is number "
+            f"{int(far.nonzero()[0])}, lie farther than the radius {reach:.4g} from it"
+        ]
 
     def evaluate(self, sample: Sample, device: torch.device | str = "cpu") -> Tensor:
         """The targets that the network gives for a sample: (M, C), physical units."""
@@ -163,25 +223,11 @@ class Surrogate:
         return self.target_normalizer.invert(output.double()).cpu()
 
 
-def discretized(
-    mesh: Mesh, at: Site = "points", where: str = "the mesh"
-) -> Discretization:
-    """The mesh's discretization; that of a bare cloud where it has no cells.
+def initialised(architecture: str, arguments: Mapping[str, Any], seed: int) -> Operator:
+    """A network whose weights the seed decides; torch's own generator stays as it is.
 
-    Raises `FieldError` for fields at cells of a cloud, `MeshError`, naming `where`, for
-    points or cells without measure.
+    Raises `KeyError` for an architecture that does not exist.
     """
-    if mesh.dimension <= 0 and at == "cells":
-        raise FieldError(
-            f"{where}: expected a mesh with cells for fields at cells, got a cloud"
-        )
-    try:
-        if mesh.dimension > 0:
-            return from_mesh(mesh, at)
-        return from_points(torch.from_numpy(mesh.points.copy()))
-    except ValueError as error:
-        raise MeshError(f"{where}: {error}") from error
-
-
-def _spacing(domain: Discretization) -> float:
-    return float((domain.measure() / len(domain)) ** (1 / domain.dimension))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return ARCHITECTURES[architecture](**arguments)

@@ -109,7 +109,7 @@ def _errors(model: Surrogate, mesh: Mesh) -> dict[str, float]:
         return {}
     import torch
 
-    domain = discretized(mesh, model.at)
+    domain = discretized(mesh, model.at, "the mesh", model.frame.measure_dimension)
 
     def size(field: Field) -> float:
         return float(domain.norm(torch.from_numpy(stacked(mesh, [field], model.at))))

@@ -18,7 +18,8 @@ class Envelope:
 
     inputs : name -> least and greatest component, in the field's unit. lower, upper :
     (d,) corners of the box of all points, length. points : fewest and most points of a
-    sample. spacing : finest and coarsest mean spacing `(measure / N)^(1/d)`, length.
+    sample. spacing : finest and coarsest mean spacing `(measure / N)^(1/m)`, length, m
+    the dimension of the measure.
     """
 
     inputs: Mapping[str, Range]
