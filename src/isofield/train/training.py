@@ -9,9 +9,10 @@ from typing import Literal
 
 import torch
 
-from isofield.data import Sample
+from isofield.data import Sample, stacked
 from isofield.mesh import Mesh
 from isofield.surrogate import Surrogate
+from isofield.train.checkpoint import TrainingError
 from isofield.train.progress import Progress
 from isofield.train.run import Run
 from isofield.train.schedule import Schedule
@@ -54,9 +55,11 @@ def fit(
     there is one, else "cpu". precision : "bf16" runs the dense products in bfloat16;
     sums over points stay in float32.
 
-    Raises `TrainingError` where the loss is no number, or the checkpoint found is of
-    another model, schedule or set of cases.
+    Raises `TrainingError` where a target is zero everywhere in a case, a loss is no
+    number, or the checkpoint found is of another model, schedule or set of cases.
     """
+    if not cases:
+        raise ValueError("expected at least one case to train on, got none")
     if precision not in ("float32", "bf16"):
         raise ValueError(f"precision: expected 'float32' or 'bf16', got {precision!r}")
     if loss not in ("l2", "h1"):
@@ -67,8 +70,10 @@ def fit(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with Progress(progress) as bars:
         slopes = loss == "h1"
-        train = _prepared(model, cases, names, "Preparing cases", bars, slopes)
-        check = _prepared(model, validation, None, "Preparing validation", bars)
+        train = _prepared(model, cases, names or _counted("case", cases), bars, slopes)
+        check = _prepared(
+            model, validation, _counted("validation case", validation), bars
+        )
         sizes = [[len(sample.weights) for sample in part] for part in (train, check)]
         job = {"loss": loss, "precision": precision, "sizes": sizes}
         run = Run(model, schedule, device, precision, directory, job)
@@ -84,18 +89,32 @@ def fit(
 def _prepared(
     model: Surrogate,
     cases: Sequence[Mesh],
-    names: Sequence[str] | None,
-    title: str,
+    names: Sequence[str],
     bars: Progress,
     with_gradient: bool = False,
 ) -> list[Sample]:
-    names = names or [f"case {number}" for number in range(len(cases))]
-    task = bars.add(title, len(cases)) if cases else None
+    if not cases:
+        return []
+    task = bars.add("Preparing cases", len(cases))
     samples = []
     for case, name in zip(cases, names, strict=True):
         samples.append(model.sample(case, with_gradient=with_gradient, where=name))
+        _check_relative(model, case, name)
         bars.advance(task)
     return samples
+
+
+def _check_relative(model: Surrogate, case: Mesh, name: str) -> None:
+    for target in model.targets:
+        if not stacked(case, [target], model.at, where=name).any():
+            raise TrainingError(
+                f"{name}: target {target.name!r} is zero everywhere, so that an error "
+                "relative to it has no meaning; leave the case out"
+            )
+
+
+def _counted(what: str, cases: Sequence[Mesh]) -> list[str]:
+    return [f"{what} {number}" for number in range(len(cases))]
 
 
 def _summary(row: Mapping[str, float]) -> str:
