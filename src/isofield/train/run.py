@@ -79,6 +79,11 @@ class Run:
             found = evaluate(self.model, check, self.device).mean(0)
             row |= self._named("validation", found)
             score = float(found.mean())
+            if not math.isfinite(score):
+                raise TrainingError(
+                    f"the validation error became {score} in epoch {self.epoch + 1}: "
+                    f"lower the learning rate ({self.schedule.rate})"
+                )
         row["seconds"] = time.perf_counter() - start
         self.epoch += 1
         if score < self.best or not check:
@@ -96,8 +101,10 @@ class Run:
         batches = node_batches(sizes, self.schedule.nodes, order)
         total = torch.zeros(len(self.model.targets))
         for number, members in enumerate(batches):
-            # the position within the run, though epochs differ in their batch count
-            position = (self.epoch + number / len(batches)) / self.schedule.epochs
+            # the position within the run, though epochs differ in their batch count;
+            # the middle of the step, so that not even a single step has the rate 0
+            done = self.epoch + (number + 0.5) / len(batches)
+            position = done / self.schedule.epochs
             self.rate = self.schedule.rate * self.schedule.factor(
                 int(position * 1_000_000), 1_000_000
             )
@@ -118,14 +125,18 @@ class Run:
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss became {float(loss.detach())} in epoch {self.epoch + 1}: "
-                f"lower the learning rate ({self.schedule.rate}), or look for a target "
-                "that is zero everywhere in a case"
+                f"lower the learning rate ({self.schedule.rate})"
             )
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
+        size = nn.utils.clip_grad_norm_(self.network.parameters(), self.schedule.clip)
+        if not torch.isfinite(size):
+            raise TrainingError(
+                f"the gradient of the loss became {float(size)} in epoch "
+                f"{self.epoch + 1}: lower the learning rate ({self.schedule.rate})"
+            )
         self.optimizer.step()
         return errors.detach().cpu()
 
