@@ -263,8 +263,10 @@ def test_variables_at_every_step(tmp_path: Path):
         vals_elem_var1eb2=element,
         name_glo_var=texts(["energy"]),
         vals_glo_var=np.array([[1.0], [2.0], [3.0]]),
+        name_sset_var=texts(["flux"]),
     )
-    with pytest.warns(MeshWarning, match=r"3 time steps.*read_series") as caught:
+    message = r"3 time steps.*read_series.*variables of side sets were left out: flux"
+    with pytest.warns(MeshWarning, match=message) as caught:
         last = io.read(tmp_path / "a.e")
     assert len(caught) == 1
     series = io.read_series(tmp_path / "a.e")

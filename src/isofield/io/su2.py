@@ -181,7 +181,8 @@ def _element(kind: str, nodes: list[int]) -> str:
 
 
 def _check_markers(mesh: Mesh, rows: list[tuple[str, list[int]]]) -> None:
-    boundary = np.array([_dimension(kind) < mesh.dimension for kind, _ in rows], bool)
+    top = mesh.dimension
+    boundary = np.array([_dimension(kind) < top for kind, _ in rows], bool)
     times = np.zeros(len(rows), int)
     for name, members in mesh.cell_sets.items():
         np.add.at(times, members, 1)

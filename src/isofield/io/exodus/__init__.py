@@ -4,7 +4,8 @@ Element blocks are cell sets, node sets are point sets, side sets are facet sets
 set on the faces of shells is a cell set. Blocks of one cell type are joined, in the
 order of the file. Variables keep their names: the components of a vector are scalars,
 as Exodus has them. An element variable is NaN in the blocks that lack it; global
-variables are field data. A file has time steps: `read` gives the last.
+variables are field data. Attributes, distribution factors and the variables of sets are
+left out. A file has time steps: `read` gives the last.
 """
 
 from __future__ import annotations

@@ -43,6 +43,13 @@ def read_exodus(path: Path) -> Mesh:
                 MeshWarning,
                 stacklevel=3,
             )
+        for name, word in (("name_nset_var", "node"), ("name_sset_var", "side")):
+            if names := store.names(name):
+                warnings.warn(
+                    f"variables of {word} sets were left out: {', '.join(names)}",
+                    MeshWarning,
+                    stacklevel=3,
+                )
         return _with_fields(mesh, store, blocks, len(times) - 1)
 
 

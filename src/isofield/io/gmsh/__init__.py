@@ -3,7 +3,8 @@
 Physical groups are the cell sets; a group without a name is called "tag <dimension>
 <number>", and groups of one name in several dimensions are one set. Cells of lower
 dimension stay cells. Points and cells come in the order of their numbers in the file.
-Periodic sections, partitions and parametric coordinates are passed over.
+Geometry (entities), periodic sections, partitions and parametric coordinates are passed
+over.
 """
 
 from __future__ import annotations
