@@ -718,11 +718,13 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 def test_files_of_other_programs_agree_with_vtk(suffix: str):
     """Points, numbers of cells and point fields of two independent readers.
 
-    Exceptions: polyhedra are refused, and finite element functions are not VTK's.
+    Exceptions: polyhedra are refused here, and VTK reads the functions of a checkpoint
+    now as nothing and now as the numbers of its degrees of freedom.
     """
     compared = 0
     for path in sorted(DATA.rglob(f"*{suffix}")):
-        if path.stat().st_size > 1_000_000 or "polyhedron" in path.name:
+        apart = path.name.startswith("polyhedron") or path.name == "checkpoint.xdmf"
+        if apart or path.stat().st_size > 1_000_000:
             continue
         if suffix == ".xdmf" and b"<Time" not in path.read_bytes():
             continue  # PyVista reads none without a time
@@ -750,7 +752,5 @@ def test_files_of_other_programs_agree_with_vtk(suffix: str):
                 theirs = theirs[:, :2]
             np.testing.assert_array_equal(ours.astype(real), theirs.astype(real))
             compared += 1
-        assert path.name == "checkpoint.xdmf" or {*grid.point_data} == {
-            *mesh.point_data
-        }
+        assert {*grid.point_data} == {*mesh.point_data}
     assert compared >= 4

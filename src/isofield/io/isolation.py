@@ -19,7 +19,7 @@ from isofield.io.registry import Format, FormatError, MeshWarning, formats
 from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
 
-TIME_LIMIT = 120.0  # seconds for one file or step
+TIME_LIMIT = 300.0  # seconds for one file or step
 PARTS = (
     "cells",
     "point_data",
