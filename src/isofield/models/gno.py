@@ -44,15 +44,15 @@ class GNO(Operator):
 
     Features live on a lattice pooling of the source (the base, spacing H). Each block
     adds `sum_l R_l^* K_l R_l v`: R_l averages the base to spacing 2^l H, K_l integrates
-    over a ball of radius 2^l r among these points, R_l^* interpolates back. Far points
+    over a ball of twice that spacing among them, R_l^* interpolates back. Far points
     are thus seen in coarser sets that carry their summed weights: every integral has
     the same number of pairs per point, the last ball covers the domain, and cost grows
     with the number of points. No neighbour is ever cut off.
 
-    in_channels, out_channels : of the fields. dimension : d. radius : r in the scaled
-    coordinates, at least three spacings of the coarsest mesh; H = r / 3. levels :
-    number of radii. width : channels inside. blocks : their number. rank, hidden : of
-    the kernels.
+    in_channels, out_channels : of the fields. dimension : d. radius : how far the first
+    level sees, H of its averages and 2 H of its integral, so H = radius / 3; in the
+    scaled coordinates, at least three spacings of the coarsest mesh. levels : number of
+    radii. width : channels inside. blocks : their number. rank, hidden : of the kernels.
 
     Output at any target points; nothing of the size of a mesh is learned.
     Source: multipole graph neural operator, Li et al., arXiv:2006.09535, here in the
@@ -75,24 +75,27 @@ class GNO(Operator):
         super().__init__()
         self.dimension = dimension
         self.radius = radius
+        spacing = radius / 3
         shape = dimension + 2 * n_moments(dimension)
         narrow = width // 3
         self.lift = _pointwise(in_channels, width, width)
         self.shape_lift = _pointwise(shape, width, width)
         self.kernels = nn.ModuleList(
-            KernelBasis(dimension, 2**level * radius, rank, hidden)
+            KernelBasis(dimension, 2 ** (level + 1) * spacing, rank, hidden)
             for level in range(levels)
         )
         self.blocks = nn.ModuleList(_Block(width, levels, rank) for _ in range(blocks))
         self.norm = MeasureNorm(width)
         self.narrow = nn.Linear(width, narrow)
         self.decode_fine = KernelIntegral(
-            narrow, narrow, dimension, radius / 2, rank=rank // 2, hidden=hidden
+            narrow, narrow, dimension, spacing, rank=rank // 2, hidden=hidden
         )
         self.decode_base = KernelIntegral(
-            width, width, dimension, radius, rank=rank, hidden=hidden
+            width, width, dimension, 2 * spacing, rank=rank, hidden=hidden
         )
-        self.project = _pointwise(width + narrow + shape, 2 * width, out_channels)
+        features = width + narrow + shape
+        self.project = _pointwise(features, 2 * width, out_channels)
+        self.skip = nn.Linear(features, out_channels)
 
     def prepare(self, source: Discretization, target: Discretization) -> GNOPlan:
         """All neighbours and poolings of a geometry, in the precision of the points."""
@@ -141,12 +144,13 @@ class GNO(Operator):
             v = block(v, bases, plan)
         v = self.norm(v, plan.base.coarse)
         to_fine, to_base = plan.decode
-        features = [
+        decoded = [
             self.decode_fine(self.narrow(fine), to_fine),
             self.decode_base(v, to_base),
             plan.target_shape,
         ]
-        return self.project(torch.cat(features, 1))
+        features = torch.cat(decoded, 1)
+        return self.project(features) + self.skip(features)
 
 
 class _Block(nn.Module):
