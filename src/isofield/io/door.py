@@ -176,8 +176,8 @@ def _first(path: Path, attempt: Callable[[Format], Result]) -> tuple[Result, For
     if not candidates:
         raise FormatError(f"{path}: {path.suffix} files can be written but not read")
     if len(candidates) > 1:
-        claiming = [c for c in candidates if c.claims is not None and c.claims(path)]
-        candidates = claiming or candidates
+        claiming = [c for c in candidates if c.claims is None or c.claims(path)]
+        candidates = claiming or candidates[:1]
     failures: list[FormatError] = []
     for one in candidates:
         try:

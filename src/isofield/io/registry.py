@@ -87,7 +87,8 @@ class Format:
         with the right suffix.
     series : path -> MeshSeries where the format knows time.
     claims : path -> whether the first bytes look like this format; asked only where
-        several formats share a suffix.
+        several formats share a suffix. A format without is tried in its turn; where
+        all decline, the first is tried for its complaint.
     clouds : points without any cell are a file that this format means to hold.
     risky : the reader may end or hang the process on a malformed file, so that
         `read(..., isolate=True)` runs it in a child process.

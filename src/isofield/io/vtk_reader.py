@@ -103,6 +103,15 @@ def write_legacy(path: Path, mesh: Mesh) -> None:
     to_pyvista(mesh).save(path, binary=True)
 
 
+def _claims_avs(path: Path) -> bool:
+    """Whether five counts follow the comments; binary files begin with the byte 7."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    lines = [line for line in head.splitlines() if not line.startswith(b"#")]
+    words = lines[0].split() if lines else []
+    return head[:1] == b"\7" or (len(words) == 5 and all(map(bytes.isdigit, words)))
+
+
 _DATA = Arrays(FLOATS | INTEGERS, lambda row: len(row) <= 1 and row != (1,), r"\S+")
 LEGACY = Format(
     name="legacy VTK",
@@ -123,4 +132,4 @@ STRUCTURED = Format(
 )
 ENSIGHT = Format("EnSight", (".case", ".encas"), read=read, series=series, risky=True)
 CGNS = Format("CGNS", (".cgns",), read=read, series=series, risky=True)
-AVS = Format("AVS UCD", (".inp",), read=read, risky=True)
+AVS = Format("AVS UCD", (".inp",), read=read, claims=_claims_avs, risky=True)
