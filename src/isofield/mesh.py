@@ -51,7 +51,7 @@ class Mesh:
     facet_sets: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        points = _read_only(np.asarray(self.points, dtype=np.float64))
+        points = _read_only(np.ascontiguousarray(self.points, dtype=np.float64))
         if points.ndim != 2 or points.shape[1] not in (2, 3):
             raise MeshError(f"points: expected (N, 2) or (N, 3), got {points.shape}")
         cells = {
@@ -323,7 +323,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
 def _checked_cells(kind: str, nodes: np.ndarray, n_points: int) -> np.ndarray:
     if kind not in CELL_TYPES:
         raise MeshError(f"cells: unknown type {kind!r}; known are {list(CELL_TYPES)}")
-    nodes = np.asarray(nodes, dtype=np.int64)
+    nodes = np.ascontiguousarray(nodes, dtype=np.int64)
     width = CELL_TYPES[kind].nodes
     if nodes.ndim != 2 or nodes.shape[1] != width:
         raise MeshError(f"cells: {kind} has {width} nodes, got shape {nodes.shape}")
