@@ -28,7 +28,9 @@ def _cases(dimensions, *without):
         for dimension in dimensions
         for entry in ENTRIES
         for law in LAWS
-        if law not in without and not (law == "rigid motion" and entry.motion == "none")
+        if dimension in entry.dimensions
+        and law not in without
+        and not (law == "rigid motion" and entry.motion == "none")
     ]
 
 
@@ -121,6 +123,11 @@ def test_a_name_is_registered_once():
 def test_unknown_law():
     with pytest.raises(ValueError, match="'node splitting'"):
         check(ENTRIES[0], 2, law="splitting")
+
+
+def test_unknown_dimension():
+    with pytest.raises(ValueError, match="exists in 1-D, 2-D, 3-D, not in 4-D"):
+        check(ENTRIES[0], 4)
 
 
 def test_building_leaves_the_global_random_state_alone():

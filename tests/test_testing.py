@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from isofield import Discretization, Graph, knn_graph, radius_graph
-from isofield.data import Sample
+from isofield import Discretization, Graph, from_mesh, knn_graph, radius_graph
+from isofield.data.sample import Batch, Sample
 from isofield.discretization import pack
+from isofield.generation import disk
 from isofield.layers.kernel_integral import KernelIntegral, KernelPlan
 from isofield.layers.operator import Operator
 from isofield.models import GNO
+from isofield.operators import gradient
 from isofield.plan import Plan, pack_plans
 from isofield.testing import (
     assert_batching,
@@ -33,7 +35,8 @@ from isofield.testing import (
 
 RADIUS = 0.6
 SOURCE = body(2, 8, 2.0)
-SOURCES = [body(2, 7), body(2, 9, 2.0), body(2, 8, 1.5)]
+MESHES = [disk(7), disk(9, grading=2.0), disk(8, grading=1.5)]
+SOURCES = [from_mesh(mesh) for mesh in MESHES]
 FAMILIES = families(2)
 PROBES = probes(2)
 FIELD = waves(2)
@@ -431,16 +434,21 @@ def test_what_no_batch_can_hold_is_named():
 
 
 def samples(**extra: Tensor) -> list[Sample]:
+    """With every tensor that a batch holds, whatever it is called."""
+    other = {"domain", "plan", "gradient"}
+    tensors = [name for name in Batch._fields if name not in other]
     return [
         Sample(
             pos=source.points,
             weights=source.weights,
-            x=FIELD(source.points),
-            y=FIELD(source.points)[:, :1],
             plan=plan,
+            gradient=gradient(mesh),
+            **{name: torch.rand(len(source), 2) for name in tensors},
             **extra,
         )
-        for source, plan in zip(SOURCES, plans(KernelIntegral), strict=True)
+        for source, mesh, plan in zip(
+            SOURCES, MESHES, plans(KernelIntegral), strict=True
+        )
     ]
 
 
@@ -454,13 +462,14 @@ def test_an_attribute_that_a_batch_loses_is_named():
 
 
 def test_samples_come_back_from_the_batches_of_torch_geometric():
-    from torch_geometric.data import Batch
+    from torch_geometric.data import Batch as TheirBatch
 
     parts = samples()
-    for part, back in zip(
-        parts, Batch.from_data_list(parts).to_data_list(), strict=True
-    ):
+    batch = TheirBatch.from_data_list(parts)
+    for part, back in zip(parts, batch.to_data_list(), strict=True):
         assert isinstance(back, Sample)
-        for name in ("pos", "weights", "x", "y"):
-            assert torch.equal(back[name], part[name])
-        assert_unpacks(back.plan, [part.plan])
+        for name, value in part.to_dict().items():
+            if isinstance(value, Tensor):
+                assert torch.equal(back[name], value)
+            else:
+                assert_unpacks(back[name], [value])

@@ -74,6 +74,9 @@ def check(
 
     law : a name in `LAWS`, or "all". Raises `AssertionError` where a law is broken.
     """
+    if dimension not in entry.dimensions:
+        known = ", ".join(f"{d}-D" for d in entry.dimensions)
+        raise ValueError(f"{entry.name} exists in {known}, not in {dimension}-D")
     if law != "all" and law not in LAWS:
         raise ValueError(f"law: expected 'all' or one of {list(LAWS)}, got {law!r}")
     for name, assertion in LAWS.items():
