@@ -360,3 +360,12 @@ def test_a_process_of_its_own(workshop, tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out.msh").exists()
+
+
+def test_help_does_not_wait_for_torch():
+    code = (
+        "import sys; from isofield.cli import main; main(['train', '--help']); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    words = [sys.executable, "-c", code]
+    assert subprocess.run(words, capture_output=True, check=False).returncode == 0

@@ -107,7 +107,7 @@ def test_the_order_test_sees_a_wrong_import(tmp_path: Path):
 
 def test_importing_isofield_pulls_numpy_and_torch_alone():
     code = (
-        "import sys, torch, numpy; before = set(sys.modules); import isofield; "
+        "import sys, torch, numpy; before = set(sys.modules); from isofield import *; "
         "new = {m.split('.')[0] for m in set(sys.modules) - before}; "
         "print(' '.join(sorted(new - set(sys.stdlib_module_names))))"
     )
