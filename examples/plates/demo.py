@@ -11,7 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from plates import INPUTS, TARGETS, Case, Plate, cases, generate, sample
+from plates import INPUTS, SIMILARITY, TARGETS, Case, cases, generate, sample
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -24,12 +24,13 @@ from isofield.predict import predict
 from isofield.surrogate import Surrogate
 from isofield.train import Schedule, evaluate, fit
 
+# the same new plates in every set, so that a ratio compares meshes and not plates
 TEST_SETS = {
-    "training resolutions, new plates": cases(20_000, 24),
-    "4 times finer": cases(30_000, 6, (10_000, 10_000)),
-    "a third of the coarsest": cases(40_000, 12, (100, 100)),
-    "strongly graded": cases(50_000, 12, (1_000, 1_000), ["strongly_graded"]),
-    "bare point cloud": cases(60_000, 12, (1_000, 1_000), ["blue_noise_cloud"]),
+    "training resolutions": cases(20_000, 24),
+    "4 times the finest": cases(20_000, 24, (10_000, 10_000), ["uniform"]),
+    "a third of the coarsest": cases(20_000, 24, (100, 100), ["uniform"]),
+    "strongly graded": cases(20_000, 24, (1_000, 1_000), ["strongly_graded"]),
+    "bare point cloud": cases(20_000, 24, (1_000, 1_000), ["blue_noise_cloud"]),
 }
 UNSEEN = Case(70_003, 10_000)
 
@@ -40,7 +41,7 @@ def main(folder: Path, n_cases: int, epochs: int) -> None:
     console = Console()
     train = read_back(generate(folder / "cases", cases(0, n_cases)))
     checks = read_back(generate(folder / "validation", cases(10_000, 16)))
-    model = Surrogate.for_cases(train, INPUTS, TARGETS)
+    model = Surrogate.for_cases(train, INPUTS, TARGETS, similarity=SIMILARITY)
     fit(model, train, validation=checks, schedule=Schedule(epochs=epochs))
     save_model(folder / "plates.safetensors", model)
 
@@ -59,11 +60,11 @@ def read_back(paths: list[Path]) -> list[Mesh]:
 
 def error_table(model: Surrogate, folder: Path) -> Table:
     """Mean relative L2 error of each target, by test set."""
-    table = Table(title="Mean relative L2 error in the measure")
-    for heading in ("test set", "plates", "points"):
-        table.add_column(heading)
+    table = Table(title="Unseen plates: mean relative L2 error in the measure")
+    for heading in ("test set", "points"):
+        table.add_column(heading, no_wrap=True)
     for target in TARGETS:
-        table.add_column(target, justify="right")
+        table.add_column(target, justify="right", no_wrap=True)
         table.add_column("ratio", justify="right")
     reference = None
     for name, wanted in TEST_SETS.items():
@@ -71,7 +72,7 @@ def error_table(model: Surrogate, folder: Path) -> Table:
         errors = evaluate(model, [model.sample(mesh) for mesh in meshes]).mean(0)
         reference = errors if reference is None else reference
         sizes = [len(mesh.points) for mesh in meshes]
-        row = [name, str(len(meshes)), f"{min(sizes)} to {max(sizes)}"]
+        row = [name, f"{min(sizes)}-{max(sizes)}"]
         for error, base in zip(errors, reference, strict=True):
             row += [f"{100 * error:.2f} %", f"{error / base:.2f}"]
         table.add_row(*row)
@@ -79,7 +80,7 @@ def error_table(model: Surrogate, folder: Path) -> Table:
 
 
 def unseen(model: Surrogate, folder: Path) -> None:
-    """A plate that comes as a bare Abaqus mesh: no field, finer than any in training."""
+    """A plate that comes as a bare Abaqus mesh, finer than any in training."""
     truth = sample(UNSEEN.seed, UNSEEN.n_points)
     bare = replace(truth, point_data={}, field_data={})
     write(folder / "unseen.inp", bare)
@@ -100,6 +101,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo-output"))
     parser.add_argument("--cases", type=int, default=320)
-    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=50)
     options = parser.parse_args()
     main(options.folder, options.cases, options.epochs)

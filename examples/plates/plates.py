@@ -28,6 +28,7 @@ __all__ = [
     "Hole",
     "INPUTS",
     "Plate",
+    "SIMILARITY",
     "TARGETS",
     "Truth",
     "UNITS",
@@ -39,6 +40,8 @@ __all__ = [
 
 INPUTS = ("load", "young_modulus", "poisson_ratio")
 TARGETS = ("displacement", "von_mises")
+# the equations are linear: displacements go with load / modulus, stresses with the load
+SIMILARITY = {"displacement": "load / young_modulus", "von_mises": "load"}
 UNITS = {
     "unit:displacement": "mm",
     "unit:von_mises": "MPa",

@@ -13,6 +13,7 @@ from torch import Tensor
 from isofield.data import Field, Normalizer
 from isofield.data.envelope import Envelope
 from isofield.data.frame import Frame
+from isofield.data.similarity import Similarity
 from isofield.files import replaced
 from isofield.surrogate import Surrogate, initialised
 
@@ -40,6 +41,7 @@ def save_model(path: str | os.PathLike, model: Surrogate) -> None:
         "at": model.at,
         "frame": asdict(model.frame),
         "envelope": asdict(model.envelope),
+        "similarity": {k: dict(v) for k, v in model.similarity.powers.items()},
     }
     tensors = {
         f"network.{name}": value.detach().cpu().contiguous()
@@ -112,6 +114,7 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Surrogate:
             spacing=tuple(envelope["spacing"]),
         ),
         arguments=arguments,
+        similarity=Similarity(header["similarity"]),
     )
 
 

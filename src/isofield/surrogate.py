@@ -17,6 +17,7 @@ from isofield.data.envelope import Envelope
 from isofield.data.fields import Site, stacked
 from isofield.data.frame import Frame
 from isofield.data.measuring import discretized, mean_spacing, measure_dimension
+from isofield.data.similarity import Similarity
 from isofield.discretization import Discretization
 from isofield.graph import radius_graph
 from isofield.layers.operator import Operator
@@ -37,7 +38,7 @@ class Surrogate:
     fields, in the order of the channels. at : "points" or "cells", where fields live.
     frame : the scaled coordinates. input_normalizer, target_normalizer : of the
     channels. envelope : what training saw. arguments : of the network's constructor,
-    its name under "architecture".
+    its name under "architecture". similarity : the natural sizes of targets.
 
     Geometry is always an input; the network sees it through its plan.
     """
@@ -51,6 +52,7 @@ class Surrogate:
     target_normalizer: Normalizer
     envelope: Envelope
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    similarity: Similarity = field(default_factory=Similarity)
 
     @classmethod
     def for_cases(
@@ -62,6 +64,7 @@ class Surrogate:
         at: Site = "points",
         architecture: str = "GNO",
         names: Sequence[str] | None = None,
+        similarity: Mapping[str, str] | None = None,
         seed: int = 0,
         **arguments: Any,
     ) -> Self:
@@ -72,7 +75,9 @@ class Surrogate:
         given in units of the characteristic length, the largest extent of the cases; m
         is the dimension of the cells, 2 for surfaces.
 
-        names : of the cases, for errors. arguments : of the architecture. Raises
+        names : of the cases, for errors. similarity : the natural size of targets as
+        products of inputs, `{"displacement": "load / young_modulus"}`: they are learned
+        in that unit (see `Similarity`). arguments : of the architecture. Raises
         `FieldError` where a case lacks a field, or has it or cells in other dimensions.
         """
         if not cases:
@@ -100,6 +105,12 @@ class Surrogate:
         arguments["out_channels"] = sum(f.channels for f in specified[1])
         arguments["dimension"] = domains[0].dimension
         values = [[stacked(case, part, at) for case in cases] for part in specified]
+        similar = Similarity.parsed(similarity or {})
+        similar.check(specified[0], specified[1])
+        scaled = [
+            y / similar.factors(specified[0], specified[1], x, name)
+            for x, y, name in zip(*values, names, strict=True)
+        ]
         return cls(
             initialised(architecture, arguments, seed),
             tuple(specified[0]),
@@ -107,11 +118,12 @@ class Surrogate:
             at,
             frame,
             Normalizer.of(specified[0], values[0], domains),
-            Normalizer.of(specified[1], values[1], domains),
+            Normalizer.of(specified[1], scaled, domains),
             Envelope.of(
                 specified[0], values[0], [d.points.numpy() for d in domains], spacing
             ),
             {"architecture": architecture, **arguments},
+            similar,
         )
 
     def sample(
@@ -155,9 +167,13 @@ class Surrogate:
             x=self.input_normalizer.apply(x).float(),
             plan=self.network.prepare(domain, target).to(torch.float32),
         )
+        factor = self.similarity.factors(self.inputs, self.targets, x, where)
         if with_targets:
             y = stacked(mesh, self.targets, self.at, None, where)
-            sample.y = self.target_normalizer.apply(y).float()
+            sample.y = self.target_normalizer.apply(y / factor).float()
+        if queries is not None:
+            factor = self._constant(factor, len(queries))
+        sample.factor = torch.from_numpy(factor).float()
         if with_gradient:
             scaled = (mesh.points - np.array(self.frame.origin)) / self.frame.length
             try:
@@ -200,6 +216,15 @@ class Surrogate:
             torch.from_numpy(wanted), torch.ones(len(wanted), dtype=torch.float64)
         )
 
+    def _constant(self, factor: np.ndarray, count: int) -> np.ndarray:
+        """Factors away from the mesh, where they are known if they do not vary."""
+        if not np.allclose(factor, factor[:1], rtol=1e-12, atol=0):
+            raise FieldError(
+                "an input that scales a target varies over the mesh, so its value away "
+                "from the mesh's points is not known: predict at the mesh's own points"
+            )
+        return np.repeat(factor[:1], count, axis=0)
+
     def _out_of_reach(
         self, queries: Discretization, domain: Discretization
     ) -> list[str]:
@@ -220,7 +245,7 @@ class Surrogate:
         network = self.network.to(device).eval()
         with torch.no_grad():
             output = network(sample.x.to(device), sample.plan.to(device))  # type: ignore[union-attr]
-        return self.target_normalizer.invert(output.double()).cpu()
+        return self.target_normalizer.invert(output.double()).cpu() * sample.factor
 
 
 def initialised(architecture: str, arguments: Mapping[str, Any], seed: int) -> Operator:

@@ -4,6 +4,7 @@ from isofield.data.fields import Field, FieldError, check_same_fields, stacked
 from isofield.data.normalizer import Normalizer
 from isofield.data.sample import Sample, collate
 from isofield.data.sampler import node_batches
+from isofield.data.similarity import Similarity
 
 __all__ = [
     "Field",
@@ -14,4 +15,5 @@ __all__ = [
     "Sample",
     "collate",
     "node_batches",
+    "Similarity",
 ]

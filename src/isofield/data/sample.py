@@ -18,8 +18,9 @@ class Sample(Data):
     """Points, their weights, input and target channels, and what a model prepared.
 
     pos : (N, d) scaled points. weights : (N,). x : (N, C_in) and y : (N, C_out),
-    normalized. plan : the model's plan. gradient : of the mesh in scaled coordinates,
-    where a loss needs it.
+    normalized. factor : (N, C_out) natural sizes, by which the targets were divided
+    before. plan : the model's plan. gradient : of the mesh in scaled coordinates, where
+    a loss needs it.
 
     Every tensor has one row per point and none holds point numbers, so batching
     concatenates rows and adds nothing to any value.
@@ -46,16 +47,18 @@ class Batch(NamedTuple):
     plan: Plan
     x: Tensor
     y: Tensor
+    factor: Tensor
     gradient: Gradient | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
-        domain, plan, x, y, gradient = self
+        domain, plan, x, y, factor, gradient = self
         return Batch(
             domain.to(device),
             plan.to(device),
             x.to(device),
             y.to(device),
+            factor.to(device),
             gradient and gradient.to(device),
         )
 
@@ -81,5 +84,6 @@ def collate(samples: Sequence[Sample]) -> Batch:
         pack_plans([sample.plan for sample in samples]),
         torch.cat([sample.x for sample in samples]),  # type: ignore[arg-type]
         torch.cat([sample.y for sample in samples]),  # type: ignore[arg-type]
+        torch.cat([sample.factor for sample in samples]),  # type: ignore[arg-type]
         pack_plans(gradients) if gradients else None,
     )

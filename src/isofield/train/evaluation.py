@@ -37,6 +37,9 @@ def outputs(model: Surrogate, batch: Batch) -> tuple[Tensor, Tensor]:
     Relative errors are the same in any unit; in this one their squares neither
     overflow nor vanish.
     """
-    normalizer = model.target_normalizer
+    normalizer, domain = model.target_normalizer, batch.domain
     zero = (normalizer.mean / normalizer.scale).to(batch.y)
-    return model.network(batch.x, batch.plan).float() + zero, batch.y + zero
+    size = domain.mean(batch.factor).index_select(0, domain.sample)
+    factor = batch.factor / size
+    output = model.network(batch.x, batch.plan).float()
+    return (output + zero) * factor, (batch.y + zero) * factor

@@ -14,7 +14,7 @@ class Schedule:
 
     epochs: int = 40
     nodes: int = 4000
-    rate: float = 2e-3
+    rate: float = 3e-3
     warmup: float = 0.03
     decay: float = 1e-4
     clip: float = 1.0
