@@ -70,6 +70,15 @@ def train(
         list[str] | None,
         typer.Option("--unit", metavar="NAME=UNIT", help="Unit of a field."),
     ] = None,
+    similarity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--similarity",
+            metavar="TARGET=PRODUCT",
+            help="Natural size of a target as a product of inputs, such as "
+            "displacement=load/young_modulus: it is learned in that unit.",
+        ),
+    ] = None,
     epochs: Annotated[
         int, typer.Option("--epochs", min=1, help="Passes over the cases.")
     ] = 40,
@@ -78,7 +87,7 @@ def train(
     ] = 4000,
     rate: Annotated[
         float, typer.Option("--rate", help="Highest learning rate.")
-    ] = 2e-3,
+    ] = 3e-3,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of weights, order and validation.")
     ] = 0,
@@ -123,6 +132,7 @@ def train(
     given = options.names(inputs or [], "--inputs")
     wanted = options.names(targets, "--targets")
     named = options.texts(units or [], "--unit")
+    products = options.texts(similarity or [], "--similarity")
     _check_names(given, wanted, named)
     for option, value in (("--rate", rate), ("--radius", radius)):
         if value is not None and not value > 0:
@@ -133,9 +143,15 @@ def train(
     files.check_output(output, [".safetensors"])
     options.check_device(device)
 
+    from isofield.data import Similarity
     from isofield.model_file import save_model
     from isofield.surrogate import Surrogate
     from isofield.train import CHECKPOINT, Schedule
+
+    try:
+        Similarity.parsed(products)
+    except ValueError as error:
+        raise typer.BadParameter(f"--similarity: {error}") from error
 
     folder = directory or output.with_name(f"{output.name}.training")
     learned, checked = cases.read(sources, extra, named)
@@ -149,6 +165,7 @@ def train(
         wanted,
         at=site.value,
         names=learned.names,
+        similarity=products,
         seed=seed,
         **{name: value for name, value in network.items() if value is not None},
     )

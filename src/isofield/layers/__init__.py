@@ -1,0 +1,19 @@
+"""Layers: integral operators on any discretization."""
+
+from isofield.layers.kernel_integral import KernelBasis, KernelIntegral, Mixing
+from isofield.layers.moments import domain_moments
+from isofield.layers.norm import MeasureNorm
+from isofield.layers.operator import Operator
+from isofield.layers.pooling import lattice_pooling, pool, unpool
+
+__all__ = [
+    "Operator",
+    "KernelIntegral",
+    "KernelBasis",
+    "Mixing",
+    "MeasureNorm",
+    "lattice_pooling",
+    "pool",
+    "unpool",
+    "domain_moments",
+]

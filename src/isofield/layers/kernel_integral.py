@@ -226,7 +226,8 @@ def _by_targets(plan: KernelPlan, chunk: int) -> list[KernelPlan]:
 class _Pattern(NamedTuple):
     """Where a sparse matrix has entries, by rows (targets) and by columns (sources).
 
-    Numbers are int32, as the sparse products take them, converted once for all of them.
+    Numbers are int32 where they fit, as the sparse products take them, converted once
+    for all of them.
     `by_column` : the entries in the order of their columns.
     """
 
@@ -246,13 +247,10 @@ def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Te
     phi, under autocast too: sums over points stay in that of the weights.
     """
     order, source_ptr = graph.by_source
-    pattern = _Pattern(
-        graph.ptr.int(),
-        graph.source.int(),
-        source_ptr.int(),
-        graph.target.index_select(0, order).int(),
-        order,
-    )
+    whole = graph.ptr, graph.source, source_ptr, graph.target.index_select(0, order)
+    fits = max(graph.n_edges, graph.n_sources, graph.n_targets) < 2**31
+    dtype = torch.int32 if fits else torch.int64
+    pattern = _Pattern(*(numbers.to(dtype) for numbers in whole), order)
     with torch.autocast(u.device.type, enabled=False):
         u, mixing = u.to(phi.dtype), mixing.to(phi.dtype)
         return _LowRankProduct.apply(phi, u, mixing, *pattern)  # type: ignore

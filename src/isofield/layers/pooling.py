@@ -51,11 +51,12 @@ def lattice_pooling(source: Discretization, spacing: float) -> PoolingPlan:
     )
     nodes = lower[:, None] + corners
     hats = (1 - (source.points[:, None] / spacing - nodes).abs()).prod(2)
-    inside = hats > 0
+    masses = hats * source.weights[:, None]
+    inside = masses > 0
     point, _ = inside.nonzero(as_tuple=True)
     keys = torch.cat([source.sample[:, None, None].expand(*inside.shape, 1), nodes], 2)
     names, coarse_of = torch.unique(keys[inside], dim=0, return_inverse=True)
-    mass = hats[inside] * source.weights[point]
+    mass = masses[inside]
 
     weights = source.weights.new_zeros(len(names)).index_add(0, coarse_of, mass)
     share = mass / weights[coarse_of]

@@ -52,7 +52,7 @@ class GNO(Operator):
     in_channels, out_channels : of the fields. dimension : d. radius : how far the first
     level sees, H of its averages and 2 H of its integral, so H = radius / 3; in the
     scaled coordinates, at least three spacings of the coarsest mesh. levels : number of
-    radii. width : channels inside. blocks : their number. rank, hidden : of the kernels.
+    radii. width : channels inside. blocks : their number. rank, hidden : of kernels.
 
     Output at any target points; nothing of the size of a mesh is learned.
     Source: multipole graph neural operator, Li et al., arXiv:2006.09535, here in the
