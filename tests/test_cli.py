@@ -166,6 +166,18 @@ def test_a_lossy_conversion_says_what_it_leaves_out(workshop, run, tmp_path):
     assert len(read(tmp_path / "a.off").points) == 1 + 3 * 10 * 11
 
 
+def test_a_conversion_can_mend(run, tmp_path):
+    mesh = square(2)
+    lonely = Mesh(np.r_[mesh.points, [[2.0, 2.0]]], mesh.cells)
+    write(tmp_path / "lonely.vtu", lonely)
+    _, lines = run("convert", tmp_path / "lonely.vtu", tmp_path / "same.vtu")
+    assert len(read(tmp_path / "same.vtu", check=False).points) == 10
+    assert len(lines) == 1
+    out, _ = run("convert", tmp_path / "lonely.vtu", tmp_path / "out.vtu", "--mend")
+    assert "dropped 1 points in no cell" in out
+    assert np.array_equal(read(tmp_path / "out.vtu").points, mesh.points)
+
+
 def test_steps_of_a_series(run, tmp_path):
     for step in range(3):
         mesh = square(2).with_point_data({"t": np.full(9, float(step))})

@@ -13,6 +13,14 @@ from isofield.cli import files
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Mesh file to read.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Mesh file to write.")],
+    mend: Annotated[
+        bool,
+        typer.Option(
+            "--mend",
+            help="Merge points that coincide, turn inverted cells round, drop cells "
+            "of zero measure and points in no cell, and say so.",
+        ),
+    ] = False,
     step: files.Step = None,
     lossy: files.Lossy = False,
 ) -> None:
@@ -24,5 +32,8 @@ def convert(
     """
     files.check_mesh_output(target)
     mesh = files.opened(source, step)
+    if mend:
+        mesh, done = mesh.mended()
+        typer.echo(f"{source}: {'; '.join(done) or 'nothing to mend'}")
     files.save(target, mesh, lossy)
     typer.echo(f"{target}: {files.described(mesh)}")
