@@ -316,6 +316,10 @@ def test_files_folders_and_patterns(tmp_path):
     assert found([str(tmp_path)]) == [a, b, c]
     assert found([str(tmp_path / "*.vtu")]) == [b, c]
     assert found([str(c), str(tmp_path)]) == [c, a, b]
+    (tmp_path / "a.xdmf").touch()
+    expanded = [str(tmp_path / name) for name in ("a.h5", "a.xdmf", "b.vtu")]
+    assert found(expanded) == [tmp_path / "a.xdmf", b]
+    assert found(expanded[:1]) == [tmp_path / "a.h5"]
     assert found([str(tmp_path / "absent.vtu")]) == [tmp_path / "absent.vtu"]
 
 

@@ -85,7 +85,8 @@ def found(names: Sequence[str]) -> list[Path]:
     """The mesh files behind these names, each once: files, folders and patterns.
 
     Of a folder, and of a pattern such as "plate*", all files of a known format, by
-    name. A name of neither is taken for a file, there or not.
+    name. A name of neither is taken for a file, there or not. The .h5 file beside an
+    .xdmf file of the same name is part of that one and no case of its own.
     """
     paths: dict[Path, None] = {}
     for name in names:
@@ -97,7 +98,11 @@ def found(names: Sequence[str]) -> list[Path]:
         else:
             members = [path]
         paths.update(dict.fromkeys(members))
-    return list(paths)
+    return [
+        path
+        for path in paths
+        if path.suffix != ".h5" or path.with_suffix(".xdmf") not in paths
+    ]
 
 
 def _known(paths: Iterable[Path], where: str) -> list[Path]:
