@@ -33,7 +33,7 @@ class Frame:
 
     def scaled(self, domain: Discretization) -> Discretization:
         """Points and weights in units of the length; weights count as length^m."""
-        origin = torch.tensor(self.origin).to(domain.points)
+        origin = torch.tensor(self.origin, dtype=torch.float64).to(domain.points)
         return Discretization(
             (domain.points - origin) / self.length,
             domain.weights / self.length**self.measure_dimension,
