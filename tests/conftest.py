@@ -1,14 +1,16 @@
-"""Meshes of every cell type, for all tests."""
+"""Meshes of every cell type, loaded meshes and tiny models, for all tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from isofield import Mesh
+from isofield import Mesh, generation
 from isofield.cells import CELL_TYPES
+from isofield.surrogate import Surrogate
 
 
 def _corners(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -137,3 +139,42 @@ def bent() -> Callable[[np.ndarray], np.ndarray]:
         return points + 0.1 * np.sin(2 * turned + 0.3) + 0.05 * points * turned
 
     return bend
+
+
+def _loaded(mesh: Mesh, load: float) -> Mesh:
+    """Inputs `load` (a number) and `f`, targets `u` (a vector, mm) and `s`."""
+    x, y = mesh.points.T
+    f = np.cos(2 * x) + y
+    u = load * np.stack([x * y, x - y**2], 1)
+    units = {"unit:load": "kN", "unit:u": "mm"}
+    return replace(
+        mesh,
+        point_data={"f": f, "u": u, "s": load * f + 3},
+        field_data={"load": load, **units},
+    )
+
+
+@pytest.fixture(scope="session")
+def loaded() -> Callable[[Mesh, float], Mesh]:
+    """`loaded(mesh, load)`: a plane mesh with the fields that tiny models learn."""
+    return _loaded
+
+
+@pytest.fixture(scope="session")
+def blobs() -> list[Mesh]:
+    """Eight loaded meshes of other shapes and sizes, 37 to 91 points."""
+    return [
+        _loaded(generation.random_blob(seed, 3 + seed % 3), 1 + seed / 8)
+        for seed in range(8)
+    ]
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., Surrogate]:
+    """`tiny(cases)`: an untrained model of the smallest network for loaded cases."""
+
+    def build(cases: list[Mesh], inputs=("load", "f"), targets=("u", "s"), **more):
+        size = {"width": 8, "blocks": 1, "levels": 2, "rank": 2}
+        return Surrogate.for_cases(cases, inputs, targets, **{**size, **more})
+
+    return build
