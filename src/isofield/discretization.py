@@ -197,6 +197,7 @@ def from_points(
     weights: Tensor | None = None,
     domain: Mesh | str = "alpha",
     neighbours: int = 30,
+    on_boundary: bool = True,
 ) -> Discretization:
     """The measure of a point cloud: the weights given, or those of Voronoi cells.
 
@@ -214,11 +215,27 @@ def from_points(
             holes and notches wider than about 3 spacings among the nodes of a mesh, 4
             to 5 in a random cloud; narrower ones are filled. Up to their boundary it
             measures the nodes of a mesh with the error of its facets; a cloud that
-            does not reach the boundary lacks a strip of about half a spacing.
+            does not reach the boundary lacks a strip of about half a spacing: see
+            `on_boundary`.
         "hull": the convex hull, holes and notches filled.
         "surface": points (N, 3) on a surface in space; the alpha shape in the tangent
             plane of each point and its `neighbours` nearest
             (`isofield.voronoi.surface`).
+    on_boundary : whether the outermost points lie on the boundary, as the nodes of a
+        mesh do. False, with "alpha" alone, where all lie strictly inside: each cell is
+        divided by the share of the full angle around its point that the simplices
+        span, 1 within and about 1/2 along the outside, as if the missing part were
+        like the part that is there. Assumes that points are as dense along the
+        boundary as within; exact for cell centres of a lattice. Total measure against
+        the truth, with True and with False:
+
+            1,000 random points of plates with holes        -5.0 %   +0.3 %
+            the same, blue noise                            -3.9 %   +3.1 %
+            300 random points of a cube                      -26 %     -1 %
+            480 points of a cube, blue noise                 -13 %    +14 %
+
+        Blue noise by dart throwing crowds at the boundary, hence too much; in space
+        that is no gain. A mesh as domain is better wherever there is one.
 
     Raises `ValueError` for another domain, for points that get no weight (outside the
     domain, or far from the others), and where a domain that follows from the points
@@ -232,7 +249,8 @@ def from_points(
             f"{points.dtype}"
         )
     first, place, copies = _places(points)
-    measure = cloud_measure(points[first], domain, neighbours)[place] / copies[place]
+    measure = cloud_measure(points[first], domain, neighbours, on_boundary)[place]
+    measure = measure / copies[place]
     wrong = (measure <= 0).nonzero()[:, 0]
     if len(wrong):
         raise ValueError(

@@ -136,20 +136,22 @@ class Surrogate:
         at_points: np.ndarray | None = None,
         check: bool = False,
         where: str = "the mesh",
+        cloud_on_boundary: bool = True,
     ) -> Sample:
         """A mesh with its fields, discretized, scaled and prepared for the network.
 
         values : numbers, in the fields' units, for inputs that the mesh does not hold.
         at_points : (M, d) where the output is wanted, the mesh's own sites where it is
         None. with_gradient : for losses that need it. check : warn where the mesh or a
-        point leaves the envelope.
+        point leaves the envelope. cloud_on_boundary : False for a cloud whose points
+        all lie strictly inside (`from_points`); ignored where the mesh has cells.
 
         Raises `FieldError` where the mesh does not fit the model or lacks an input,
         `MeshError` where it has no measure.
         """
         self._check_fits(mesh, values or {}, where)
         m = self.frame.measure_dimension
-        physical = discretized(mesh, self.at, where, m)
+        physical = discretized(mesh, self.at, where, m, cloud_on_boundary)
         x = stacked(mesh, self.inputs, self.at, values, where)
         queries = None if at_points is None else self._queries(at_points)
         if check:

@@ -16,11 +16,14 @@ def discretized(
     at: Site = "points",
     where: str = "the mesh",
     measure_dimension: int | None = None,
+    on_boundary: bool = True,
 ) -> Discretization:
     """The mesh's discretization; that of a bare cloud where it has no cells.
 
     measure_dimension : of a cloud: 2 in space for points on a surface, their number of
-    coordinates where it is None.
+    coordinates where it is None. on_boundary : of a cloud: False where all its points
+    lie strictly inside the domain (see `from_points`); cells need no such word, so it
+    is ignored where the mesh has some.
 
     Raises `FieldError` for fields at cells of a cloud, `MeshError`, naming `where`, for
     points or cells without measure.
@@ -34,13 +37,19 @@ def discretized(
             return from_mesh(mesh, at)
         d = mesh.points.shape[1]
         if measure_dimension in (None, d):
-            return from_points(torch.from_numpy(mesh.points.copy()))
+            return from_points(
+                torch.from_numpy(mesh.points.copy()), on_boundary=on_boundary
+            )
         if (measure_dimension, d) != (2, 3):
             raise ValueError(
                 "the weights of a cloud of points on a curve are not known; give the "
                 "lines between them as cells"
             )
-        return from_points(torch.from_numpy(mesh.points.copy()), domain="surface")
+        return from_points(
+            torch.from_numpy(mesh.points.copy()),
+            domain="surface",
+            on_boundary=on_boundary,
+        )
     except ValueError as error:
         raise MeshError(f"{where}: {error}") from error
 

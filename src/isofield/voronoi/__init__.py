@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from isofield.mesh import Mesh
+from isofield.voronoi.angles import angle_share
 from isofield.voronoi.candidates import candidates
 from isofield.voronoi.cutting import cut, measure, section
 from isofield.voronoi.domain import alpha_simplices, hull_simplices, mesh_simplices
@@ -35,8 +36,15 @@ if TYPE_CHECKING:
 SIMPLICES_AT_ONCE = 1 << 12
 
 
-def cloud_measure(points: Tensor, domain: Mesh | str, neighbours: int) -> Tensor:
+def cloud_measure(
+    points: Tensor, domain: Mesh | str, neighbours: int, on_boundary: bool = True
+) -> Tensor:
     """(N,) the measure of each point in a domain as `from_points` describes it."""
+    if not on_boundary and domain != "alpha":
+        raise ValueError(
+            'on_boundary: only the domain "alpha" can do without points on the '
+            f"boundary, got {domain!r}; leave on_boundary=True"
+        )
     if isinstance(domain, Mesh):
         return voronoi_measure(points, torch.tensor(mesh_simplices(domain)))
     if domain not in ("alpha", "hull", "surface"):
@@ -51,8 +59,13 @@ def cloud_measure(points: Tensor, domain: Mesh | str, neighbours: int) -> Tensor
     places = points.double().cpu().numpy()
     if domain == "surface":
         return torch.from_numpy(surface_measure(places, neighbours)).to(points)
-    simplices = alpha_simplices if domain == "alpha" else hull_simplices
-    return voronoi_measure(points, torch.from_numpy(simplices(places)))
+    simplices = (alpha_simplices if domain == "alpha" else hull_simplices)(places)
+    measure = voronoi_measure(points, torch.from_numpy(simplices))
+    if on_boundary:
+        return measure
+    share = torch.from_numpy(angle_share(places, simplices)).to(points)
+    # A point of no simplex keeps its zero, for which from_points has an error.
+    return torch.where(share > 0, measure / share, measure)
 
 
 def voronoi_measure(points: Tensor, simplices: Tensor) -> Tensor:
