@@ -220,6 +220,13 @@ def _formats() -> Iterator[str]:
         words = " | ".join("yes" if mark else "no" for mark in marks)
         yield f"| {one.name} | {' '.join(one.suffixes)} | {words} |"
     yield ""
+    yield (
+        "An OpenFOAM case is named by its folder, by its `polyMesh` folder or by the "
+        "file `case.foam` that ParaView asks for, which may be empty. It is read with "
+        "the extra `formats`: the cells, and the patches as facet sets; general "
+        "polyhedra are refused, and the fields of the time folders are not read."
+    )
+    yield ""
     yield "| written | cell types | point data | cell data | field data | sets | lost |"
     yield "|---|---|---|---|---|---|---|"
     for one in all_formats():

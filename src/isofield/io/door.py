@@ -51,6 +51,7 @@ def read(
 ) -> Mesh:
     """The mesh in a file, its fields and named sets, in the format of its suffix.
 
+    path : a file, or the folder of an OpenFOAM case.
     dimension : 2 or 3; None gives 2-D points where every z is exactly 0 and there are
         no volume cells, else 3-D points. Meshes written from 2-D therefore return in
         2-D, bit-equal.
@@ -106,14 +107,14 @@ def write(path: str | os.PathLike, mesh: Mesh, *, lossy: bool = False) -> None:
     Raises `FormatError` where the format cannot be written or cannot hold the mesh.
     """
     path = Path(path)
+    if path.is_dir():
+        raise FormatError(f"{path}: is a folder; give the name of a file")
     candidates = [one for one in formats(path) if one.write is not None]
     if not candidates:
         raise FormatError(f"{path}: {path.suffix} files can be read but not written")
     chosen = candidates[0]
     if not path.parent.is_dir():
         raise FormatError(f"{path}: the folder {path.parent} does not exist")
-    if path.is_dir():
-        raise FormatError(f"{path}: is a folder; give the name of a file")
     mesh = _storable(path, mesh, chosen, lossy)
     holds_integers = chosen.holds.field_data is not None
     ready = planar.padded(mesh, marked=holds_integers)
@@ -162,10 +163,14 @@ def _placed(path: Path, chosen: Format, mesh: Mesh) -> None:
 def _existing(path: str | os.PathLike) -> Path:
     path = Path(path)
     if path.is_dir():
-        raise FormatError(f"{path}: is a folder; give the name of a mesh file in it")
+        if any(one.claims is not None and one.claims(path) for one in formats(path)):
+            return path
+        raise FormatError(
+            f"{path}: is a folder and no OpenFOAM case; give the name of a mesh file"
+        )
     if not path.exists():
         raise FormatError(f"{path}: no such file")
-    if path.stat().st_size == 0:
+    if path.stat().st_size == 0 and not any(one.marker for one in formats(path)):
         raise FormatError(f"{path}: the file is empty")
     return path
 

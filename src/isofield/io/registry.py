@@ -88,8 +88,10 @@ class Format:
     series : path -> MeshSeries where the format knows time.
     claims : path -> whether the first bytes look like this format; asked only where
         several formats share a suffix. A format without is tried in its turn; where
-        all decline, the first is tried for its complaint.
+        all decline, the first is tried for its complaint. Asked of a folder too by the
+        formats that are folders.
     clouds : points without any cell are a file that this format means to hold.
+    marker : the file only stands for the folder that it lies in, and may be empty.
     risky : the reader may end or hang the process on a malformed file, so that
         `read(..., isolate=True)` runs it in a child process.
     """
@@ -102,6 +104,7 @@ class Format:
     holds: Holds = Holds()
     claims: Callable[[Path], bool] | None = None
     clouds: bool = False
+    marker: bool = False
     risky: bool = False
 
 
@@ -138,7 +141,10 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     ".cdb": ("ansys:FORMAT",),
     ".med": ("med:FORMAT",),
     ".su2": ("su2:FORMAT",),
+    ".foam": ("openfoam:FORMAT",),
+    ".openfoam": ("openfoam:FORMAT",),
 }
+_FOLDERS = ("openfoam:FORMAT",)
 
 
 def known_suffixes() -> list[str]:
@@ -149,9 +155,11 @@ def known_suffixes() -> list[str]:
 def formats(path: Path) -> list[Format]:
     """The formats for the suffix of `path`, in the order in which they are tried.
 
+    A folder is asked for the formats that are folders, whatever its suffix.
+
     Raises `FormatError` that lists the known suffixes where there is none.
     """
-    places = _SUFFIXES.get(path.suffix.lower())
+    places = _FOLDERS if path.is_dir() else _SUFFIXES.get(path.suffix.lower())
     if places is None:
         raise FormatError(
             f"{path}: no format has the suffix {path.suffix!r}; known are "
