@@ -17,9 +17,11 @@ from isofield.cli import main
 from isofield.cli.cases import Cases
 from isofield.cli.files import found
 from isofield.cli.train import train
+from isofield.data.measuring import discretized
 from isofield.generation import random_blob, square
 from isofield.io import read, write
 from isofield.model_file import load_model
+from isofield.predict import predict, predict_at
 from isofield.train import CHECKPOINT, Schedule
 from isofield.train.run import Run
 
@@ -122,6 +124,38 @@ def test_prediction_on_a_bare_mesh_takes_numbers(workshop, run, tmp_path):
     assert not np.allclose(inside, outside)
     assert all(line.startswith("Warning: ") for line in lines)
     assert any("load is 100, training saw 1 to 3" in line for line in lines)
+
+
+def test_a_cloud_inside_has_other_weights_and_a_mesh_has_not(workshop, run, tmp_path):
+    """The command says what the library says, with and without the word."""
+    cells = read(workshop / "fine.vtu")
+    inner = np.setdiff1d(
+        np.arange(len(cells.points)), cells.boundary().cells["line"].ravel()
+    )
+    cloud = Mesh(cells.points[inner]).with_point_data(
+        {name: values[inner] for name, values in cells.point_data.items()}
+    )
+    write(tmp_path / "cloud.vtu", cloud)
+    model = load_model(workshop / "model.safetensors")
+    site = cloud.points[:3]
+    found, at = {}, {}
+    for word, touching in (((), True), (("--cloud-inside",), False)):
+        out, _ = run(
+            *("predict", workshop / "model.safetensors", tmp_path / "cloud.vtu"),
+            *("-o", tmp_path / "out.vtu", *word),
+        )
+        result = predict(model, cloud, cloud_on_boundary=touching)
+        found[touching] = read(tmp_path / "out.vtu").point_data["u_predicted"]
+        assert np.allclose(found[touching], result.point_data["u_predicted"], rtol=1e-6)
+        weights = discretized(cloud, on_boundary=touching).weights.numpy()
+        error, truth = result.point_data["u_error"], cloud.point_data["u"]
+        share = (weights @ error**2).sum() / (weights @ truth**2).sum()
+        assert f"{100 * np.sqrt(share):.3g} %" in out
+        at[touching] = predict_at(model, cloud, site, cloud_on_boundary=touching)["u"]
+        assert np.allclose(at[touching], found[touching][:3], rtol=1e-5, atol=1e-7)
+        sample = model.sample(cells, cloud_on_boundary=touching)
+        assert np.array_equal(sample.weights, model.sample(cells).weights)
+    assert not np.allclose(found[True], found[False], rtol=1e-4)
 
 
 def test_fields_at_cells(run, tmp_path):

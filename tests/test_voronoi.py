@@ -22,7 +22,8 @@ from isofield.generation import (
 )
 from isofield.mesh import Mesh, MeshError
 from isofield.voronoi import voronoi_measure
-from isofield.voronoi.domain import mesh_simplices
+from isofield.voronoi.angles import angle_share
+from isofield.voronoi.domain import hull_simplices, mesh_simplices
 
 UNIT = {1: torch.tensor([[[0.0], [1.0]]]).double()}
 UNIT[2] = torch.tensor(mesh_simplices(square(1)))
@@ -270,6 +271,78 @@ def test_a_random_cloud_lacks_about_half_a_spacing_at_its_boundary(n):
     assert area - 1.5 * strip < total < area - 0.5 * strip
 
 
+def inside(n: int, shape: str) -> tuple[torch.Tensor, float]:
+    """Points strictly inside, random or with a distance to each other; the measure."""
+    points = cloud(4 * n, 3 if shape == "box" else 2, seed=3)
+    if shape == "disk":
+        points = points[(points - 0.5).norm(dim=1) < 0.5]
+    if shape == "apart":
+        near = torch.cdist(points, points) < 0.6 / math.sqrt(n)
+        kept: list[int] = []
+        for i in range(len(points)):
+            if not near[i, kept].any():
+                kept.append(i)
+        points = points[kept]
+    return points[:n], math.pi / 4 if shape == "disk" else 1.0
+
+
+@pytest.mark.parametrize(
+    ("shape", "n", "factor"),
+    [("square", 500, 4), ("disk", 500, 2), ("apart", 500, 3), ("box", 250, 5)],
+)
+def test_clouds_strictly_inside_lack_less_when_told(shape, n, factor):
+    points, truth = inside(n, shape)
+    assert len(points) == n
+    touching = from_points(points).weights
+    told = from_points(points, on_boundary=False).weights
+    lacking = truth - float(touching.sum())
+    assert lacking > 0.02 * truth
+    assert abs(truth - float(told.sum())) < lacking / factor
+    more = told / touching
+    assert float(more.min()) > 1 - 1e-12
+    share = {"box": 0.6}.get(shape, 0.15)
+    assert 0.02 < float((more > 1 + 1e-9).double().mean()) < share
+
+
+@pytest.mark.parametrize(("d", "n"), [(1, 9), (2, 12), (3, 5)])
+def test_cell_centres_of_a_lattice_stand_for_whole_cells(d, n):
+    """Exact at faces, edges and corners; half, a quarter, an eighth if not told."""
+    centres = (lattice(n - 1, d) * (n - 1) + 0.5) / n
+    weights = from_points(centres, on_boundary=False).weights * n**d
+    torch.testing.assert_close(weights, torch.ones(n**d).double(), rtol=1e-12, atol=0)
+    corner = float(from_points(centres).weights.min()) * n**d
+    assert corner == pytest.approx(0.5**d, rel=1e-12)
+
+
+@pytest.mark.parametrize(("d", "n"), [(1, 30), (2, 200), (3, 100)])
+def test_clouds_strictly_inside_know_no_order_no_place_and_no_copies(d, n):
+    points = cloud(n, d)
+    weights = from_points(points, on_boundary=False).weights
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    moved = from_points(3 * points[order] - 7, on_boundary=False).weights / 3**d
+    torch.testing.assert_close(moved, weights[order], rtol=1e-9, atol=0)
+    outermost = points[:, 0].argmin()
+    doubled = torch.cat([points, points[outermost][None]])
+    split = from_points(doubled, on_boundary=False).weights
+    assert float(split[-1]) == pytest.approx(float(weights[outermost]) / 2, rel=1e-12)
+    assert float(split.sum()) == pytest.approx(float(weights.sum()), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_angles_of_any_triangulation_add_up(seed):
+    """In the plane (T / 2) full angles; all around a point of its inside, one."""
+    for d in (2, 3):
+        points = cloud(60, d, seed).numpy()
+        simplices = hull_simplices(points)
+        share = angle_share(points, simplices)
+        hull = np.zeros(60, dtype=bool)
+        hull[ConvexHull(points).vertices] = True
+        np.testing.assert_allclose(share[~hull], 1, rtol=1e-9)
+        assert (share[hull] < 0.5).all()
+        if d == 2:
+            assert share.sum() == pytest.approx(len(simplices) / 2, rel=1e-12)
+
+
 def test_a_hole_narrower_than_three_spacings_is_filled():
     """What the alpha shape cannot know: the documented limit, from both sides."""
     points = lattice(20, 2)
@@ -324,6 +397,9 @@ def test_what_from_points_refuses():
         from_points(points[:1].repeat(5, 1))
     with pytest.raises(ValueError, match="neighbours"):
         from_points(points, domain="surface")
+    for domain in ("hull", "surface", square(1)):
+        with pytest.raises(ValueError, match='on_boundary: only the domain "alpha"'):
+            from_points(points, domain=domain, on_boundary=False)
 
 
 def test_what_voronoi_measure_refuses():

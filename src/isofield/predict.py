@@ -23,6 +23,7 @@ def predict(
     values: Mapping[str, float] | None = None,
     device: torch.device | str | None = None,
     where: str = "the mesh",
+    cloud_on_boundary: bool = True,
 ) -> Mesh:
     """The same mesh, its own points and cells, with the model's targets on it.
 
@@ -30,13 +31,21 @@ def predict(
     `<target>_error`, the prediction minus the truth, where the mesh holds the target.
 
     model : or the path of its file. values : numbers for inputs that the mesh does not
-    hold, such as a load. Warns (`ExtrapolationWarning`) with numbers where mesh or
-    inputs leave what training saw; raises `FieldError` where an input is missing.
+    hold, such as a load. cloud_on_boundary : False for a cloud without cells whose
+    points all lie strictly inside (`from_points`); ignored where there are cells.
+
+    Warns (`ExtrapolationWarning`) with numbers where mesh or inputs leave what training
+    saw; raises `FieldError` where an input is missing.
     """
     if not isinstance(model, Surrogate):
         model = load_model(model)
     sample = model.sample(
-        mesh, values=values, with_targets=False, check=True, where=where
+        mesh,
+        values=values,
+        with_targets=False,
+        check=True,
+        where=where,
+        cloud_on_boundary=cloud_on_boundary,
     )
     output = _split(model, model.evaluate(sample, _device(device)).numpy())
     fields, units = {}, {}
@@ -59,15 +68,22 @@ def predict_at(
     *,
     values: Mapping[str, float] | None = None,
     device: torch.device | str | None = None,
+    cloud_on_boundary: bool = True,
 ) -> dict[str, np.ndarray]:
     """The targets at any points, on or off the mesh: target -> (M, ...), its unit.
 
-    points : (M, d), length. The mesh gives geometry and inputs.
+    points : (M, d), length. The mesh gives geometry and inputs. cloud_on_boundary : as
+    in `predict`; of the mesh, not of these points.
     """
     if not isinstance(model, Surrogate):
         model = load_model(model)
     sample = model.sample(
-        mesh, values=values, with_targets=False, check=True, at_points=points
+        mesh,
+        values=values,
+        with_targets=False,
+        check=True,
+        at_points=points,
+        cloud_on_boundary=cloud_on_boundary,
     )
     output = _split(model, model.evaluate(sample, _device(device)).numpy())
     return {target.name: predicted for target, predicted in output.items()}

@@ -34,6 +34,14 @@ def predict(
             "times.",
         ),
     ] = None,
+    cloud_inside: Annotated[
+        bool,
+        typer.Option(
+            "--cloud-inside",
+            help="The points of a MESH without cells all lie strictly inside its "
+            "domain, none on the boundary; a MESH with cells needs no such word.",
+        ),
+    ] = False,
     device: options.Device = None,
     step: files.Step = None,
     lossy: files.Lossy = False,
@@ -55,9 +63,16 @@ def predict(
     _check_given(model, model_file, given)
     mesh = files.opened(mesh_file, step)
     _check_inputs(model, mesh, mesh_file, given)
-    result = predict(model, mesh, values=given, device=device, where=str(mesh_file))
+    result = predict(
+        model,
+        mesh,
+        values=given,
+        device=device,
+        where=str(mesh_file),
+        cloud_on_boundary=not cloud_inside,
+    )
     files.save(output, result, lossy)
-    _show(model, result, output)
+    _show(model, result, output, cloud_on_boundary=not cloud_inside)
 
 
 def _check_given(model: Surrogate, file: Path, given: dict[str, float]) -> None:
@@ -84,9 +99,9 @@ def _check_inputs(
             )
 
 
-def _show(model: Surrogate, mesh: Mesh, output: Path) -> None:
+def _show(model: Surrogate, mesh: Mesh, output: Path, cloud_on_boundary: bool) -> None:
     data = mesh.point_data if model.at == "points" else mesh.cell_data
-    errors = _errors(model, mesh)
+    errors = _errors(model, mesh, cloud_on_boundary)
     rows = []
     for target in model.targets:
         name = f"{target.name}_predicted"
@@ -98,7 +113,7 @@ def _show(model: Surrogate, mesh: Mesh, output: Path) -> None:
     tables.show(str(output), headings, rows)
 
 
-def _errors(model: Surrogate, mesh: Mesh) -> dict[str, float]:
+def _errors(model: Surrogate, mesh: Mesh, cloud_on_boundary: bool) -> dict[str, float]:
     """`||prediction - truth|| / ||truth||` of each target that the mesh holds."""
     from isofield.data.fields import stacked
     from isofield.surrogate import discretized
@@ -109,7 +124,8 @@ def _errors(model: Surrogate, mesh: Mesh) -> dict[str, float]:
         return {}
     import torch
 
-    domain = discretized(mesh, model.at, "the mesh", model.frame.measure_dimension)
+    m = model.frame.measure_dimension
+    domain = discretized(mesh, model.at, "the mesh", m, cloud_on_boundary)
 
     def size(field: Field) -> float:
         return float(domain.norm(torch.from_numpy(stacked(mesh, [field], model.at))))
