@@ -84,7 +84,7 @@ def train(
     ] = 40,
     nodes: Annotated[
         int, typer.Option("--nodes", min=1, help="Points in a batch.")
-    ] = 4000,
+    ] = 3000,
     rate: Annotated[
         float, typer.Option("--rate", help="Highest learning rate.")
     ] = 3e-3,

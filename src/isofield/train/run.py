@@ -63,6 +63,7 @@ class Run:
             lr=schedule.rate,
             betas=MOMENTS,
             weight_decay=schedule.decay,
+            fused=True,
         )
         self.directory = Path(directory) if directory is not None else None
         if self.directory is not None:

@@ -13,7 +13,7 @@ class Schedule:
     decay : of the weights. clip : largest norm of the gradient. seed : of the order."""
 
     epochs: int = 40
-    nodes: int = 4000
+    nodes: int = 3000
     rate: float = 3e-3
     warmup: float = 0.03
     decay: float = 1e-4
