@@ -1,0 +1,343 @@
+"""Prediction: the same mesh comes back with the model's fields on it."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+
+from isofield import Mesh, generation
+from isofield.data import FieldError
+from isofield.mesh import MeshError
+from isofield.model_file import ModelFileError, save_model
+from isofield.predict import predict, predict_at
+from isofield.surrogate import ExtrapolationWarning
+from isofield.train import Schedule, fit
+
+
+@pytest.fixture(scope="module")
+def model(blobs, tiny):
+    """A little trained, so that outputs are no accident of zeros."""
+    model = tiny(blobs)
+    schedule = Schedule(epochs=4, nodes=200, rate=1e-2)
+    fit(model, blobs, schedule=schedule, progress=False, device="cpu")
+    return model
+
+
+def bare(mesh: Mesh, *names: str) -> Mesh:
+    """The mesh with these of its point fields alone, and no numbers."""
+    data = {name: mesh.point_data[name] for name in names}
+    return replace(mesh, point_data=data, field_data={})
+
+
+def as_cells(mesh: Mesh, *names: str) -> Mesh:
+    """These fields at the cells, over all types of cells."""
+    data = {
+        name: np.concatenate(
+            [mesh.point_data[name][nodes].mean(1) for nodes in mesh.cells.values()]
+        )
+        for name in names
+    }
+    return replace(mesh, point_data={}, cell_data=data)
+
+
+# --- the same mesh ------------------------------------------------------------------
+
+
+def test_the_mesh_is_the_same(model, blobs):
+    """Points, cells, sets and old fields, bit for bit; new fields beside them."""
+    mesh = replace(
+        blobs[3],
+        point_sets={"left": [0, 2]},
+        cell_sets={"some": [1, 5]},
+        facet_sets={"rim": [[0, 1]]},
+        cell_data={"rank": np.arange(len(blobs[3].cells["triangle"]), dtype=np.int8)},
+    )
+    before = {f.name: getattr(mesh, f.name) for f in fields(mesh)}
+    found = predict(model, mesh)
+    assert found.points.tobytes() == mesh.points.tobytes()
+    for name in ("cells", "cell_data", "point_sets", "cell_sets", "facet_sets"):
+        ours, theirs = getattr(found, name), getattr(mesh, name)
+        assert list(ours) == list(theirs)
+        for key in ours:
+            assert ours[key].dtype == theirs[key].dtype
+            assert np.array_equal(ours[key], theirs[key])
+    for key, values in mesh.point_data.items():
+        assert np.array_equal(found.point_data[key], values)
+    assert {f.name: getattr(mesh, f.name) for f in fields(mesh)} == before
+    assert set(found.point_data) - set(mesh.point_data) == {
+        "u_predicted",
+        "s_predicted",
+        "u_error",
+        "s_error",
+    }
+
+
+def test_predictions_are_the_outputs_in_physical_units(model, blobs):
+    found = predict(model, blobs[3]).point_data
+    output = model.evaluate(model.sample(blobs[3])).numpy()
+    assert_allclose(found["u_predicted"], output[:, :2])
+    assert_allclose(found["s_predicted"], output[:, 2])
+    assert found["u_predicted"].shape == blobs[3].point_data["u"].shape
+    assert found["s_predicted"].dtype == np.float64
+    # trained: nearer to the truth than its mean is
+    truth = blobs[3].point_data["s"]
+    assert np.std(found["s_predicted"] - truth) < np.std(truth)
+
+
+def test_the_error_is_prediction_minus_truth(model, blobs):
+    found = predict(model, blobs[2]).point_data
+    for name in ("u", "s"):
+        expected = found[f"{name}_predicted"] - blobs[2].point_data[name]
+        assert_allclose(found[f"{name}_error"], expected, atol=1e-15)
+    partly = predict(
+        model,
+        replace(
+            blobs[2],
+            point_data={name: blobs[2].point_data[name] for name in ("f", "s")},
+        ),
+    )
+    assert "s_error" in partly.point_data
+    assert "u_error" not in partly.point_data
+
+
+def test_units_go_with_the_fields(model, blobs):
+    found = predict(model, blobs[0]).field_data
+    assert found["unit:u_predicted"] == found["unit:u_error"] == "mm"
+    assert "unit:s_predicted" not in found
+    assert found["load"] == blobs[0].field_data["load"]
+    without_truth = predict(model, bare(blobs[0], "f"), values={"load": 1.0}).field_data
+    assert without_truth["unit:u_predicted"] == "mm"
+    assert "unit:u_error" not in without_truth
+
+
+def test_tensors_keep_their_rank(tiny, blobs):
+    cases = [
+        case.with_point_data(
+            {"t": np.einsum("ni,nj->nij", *[case.point_data["u"]] * 2)}
+        )
+        for case in blobs[:2]
+    ]
+    found = predict(tiny(cases, targets=("t",)), cases[0])
+    assert found.point_data["t_predicted"].shape == (37, 2, 2)
+    assert found.point_data["t_error"].shape == (37, 2, 2)
+
+
+def test_a_file_predicts_as_the_model(model, blobs, tmp_path):
+    save_model(tmp_path / "m.safetensors", model)
+    one = predict(model, blobs[1])
+    for path in (tmp_path / "m.safetensors", str(tmp_path / "m.safetensors")):
+        other = predict(path, blobs[1])
+        assert np.array_equal(
+            one.point_data["u_predicted"], other.point_data["u_predicted"]
+        )
+    with pytest.raises(ModelFileError, match="no such model file"):
+        predict(tmp_path / "none", blobs[1])
+
+
+def test_predicting_again_replaces_the_prediction(model, blobs):
+    once = predict(model, blobs[1])
+    twice = predict(model, once)
+    assert list(twice.point_data) == list(once.point_data)
+    for name, values in once.point_data.items():
+        assert np.array_equal(twice.point_data[name], values)
+
+
+# --- inputs -------------------------------------------------------------------------
+
+
+def test_values_stand_in_for_inputs(model, blobs):
+    one = predict(model, blobs[4])
+    other = predict(model, bare(blobs[4], "f"), values={"load": 1.5})
+    assert np.array_equal(
+        one.point_data["u_predicted"], other.point_data["u_predicted"]
+    )
+    more = predict(model, blobs[4], values={"load": 1.0})
+    assert not np.allclose(
+        more.point_data["s_predicted"], one.point_data["s_predicted"]
+    )
+
+
+def test_a_missing_input_says_what_there_is(model, blobs):
+    with pytest.raises(
+        FieldError, match=r"wing\.inp: no field 'load' at points; it has f$"
+    ):
+        predict(model, bare(blobs[0], "f"), where="wing.inp")
+    with pytest.raises(FieldError, match="no field 'f' at points; it has none"):
+        predict(model, bare(blobs[0]), values={"load": 1.0})
+    with pytest.raises(FieldError, match="'laod' is no input of the model"):
+        predict(model, blobs[0], values={"laod": 1.0})
+
+
+def test_an_input_in_another_unit_is_refused(model, blobs):
+    other = replace(blobs[0], field_data={"load": 1.0, "unit:load": "N"})
+    with pytest.raises(FieldError, match="'load' has the unit 'N', expected 'kN'"):
+        predict(model, other)
+
+
+def test_a_mesh_of_another_dimension_is_refused(model):
+    with pytest.raises(FieldError, match=r"points in 3 dimensions, .* trained in 2"):
+        predict(model, generation.box(1), values={"load": 1.0})
+
+
+def test_a_mesh_without_measure_is_refused(model):
+    flat = Mesh(
+        np.array([[0, 0], [0.5, 0], [1, 0.0]]),
+        {"triangle": [[0, 1, 2]]},
+        {"f": np.ones(3)},
+    )
+    with pytest.raises(MeshError, match=r"^flat: .* no positive measure"):
+        predict(model, flat, values={"load": 1.0}, where="flat")
+
+
+# --- outside of what training saw ---------------------------------------------------
+
+
+def warned(*arguments, **options) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        predict(*arguments, **options)
+    assert {w.category for w in caught} <= {ExtrapolationWarning}
+    assert {w.filename for w in caught} <= {__file__}
+    return [str(w.message) for w in caught]
+
+
+def test_inside_nothing_is_said(model, blobs):
+    assert warned(model, blobs[5]) == []
+    finer = generation.random_blob(1, 12)
+    assert warned(model, finer, values={"load": 1.3, "f": 0.5}) == []
+
+
+def test_warnings_tell_the_numbers(model, blobs, loaded):
+    heavy = warned(model, blobs[0], values={"load": 12.5}, where="plate")
+    assert heavy == ["plate: load is 12.5, training saw 1 to 1.875"]
+    moved = replace(blobs[0], points=blobs[0].points + 10)
+    (line,) = warned(model, moved)
+    assert line.startswith("the mesh: the mesh spans [")
+    assert ", training spanned [" in line
+    coarse = warned(model, loaded(generation.random_blob(0, 1), 1.0))
+    assert any("the mean spacing of points is" in line for line in coarse)
+
+
+# --- other sites and cells ----------------------------------------------------------
+
+
+def test_a_bare_cloud(model, blobs):
+    """No cells: weights are estimated, and the output is nearly that of the mesh."""
+    cloud = replace(blobs[4], cells={})
+    found, mesh = predict(model, cloud), predict(model, blobs[4])
+    assert not found.cells
+    assert found.points.tobytes() == cloud.points.tobytes()
+    spread = np.ptp(mesh.point_data["s_predicted"])
+    apart = found.point_data["s_predicted"] - mesh.point_data["s_predicted"]
+    assert np.abs(apart).max() < 0.05 * spread
+    assert "s_error" in found.point_data
+
+
+def test_lower_cells_carry_no_prediction(blobs, tiny):
+    """Lines beside the triangles: nan there, and the rest as without them."""
+    names = ("f", "u", "s")
+    plain = [as_cells(case, *names) for case in blobs[:3]]
+    model = tiny(plain, at="cells")
+    triangles = blobs[0].cells["triangle"]
+    marked = replace(blobs[0], cells={"line": triangles[:4, :2], "triangle": triangles})
+    one = predict(model, plain[0]).cell_data
+    other = predict(model, as_cells(marked, *names))
+    assert len(other.cell_data["u_predicted"]) == 4 + len(triangles)
+    for name in ("u_predicted", "s_predicted", "s_error"):
+        assert np.isnan(other.cell_data[name][:4]).all()
+        assert_allclose(other.cell_data[name][4:], one[name], atol=1e-6)
+    assert other.cells["line"].tobytes() == marked.cells["line"].tobytes()
+    assert not other.point_data
+
+
+def test_lower_cells_do_not_matter_at_points(model, blobs):
+    triangles = blobs[0].cells["triangle"]
+    marked = replace(blobs[0], cells={"line": triangles[:4, :2], "triangle": triangles})
+    one, other = predict(model, blobs[0]), predict(model, marked)
+    assert np.array_equal(
+        one.point_data["u_predicted"], other.point_data["u_predicted"]
+    )
+
+
+@pytest.mark.parametrize("at", ["points", "cells"])
+def test_mixed_meshes(at, mixed_mesh, loaded, tiny):
+    cases = [loaded(mixed_mesh(2).refined(), load) for load in (1.0, 2.0)]
+    if at == "cells":
+        cases = [as_cells(case, "f", "u", "s") for case in cases]
+    found = predict(tiny(cases, at=at), cases[0])
+    data = found.point_data if at == "points" else found.cell_data
+    assert np.isfinite(data["u_predicted"]).all()
+    assert list(found.cells) == ["quad", "triangle"]
+    order = ["triangle", "quad"]
+    turned = replace(cases[0], cells={kind: cases[0].cells[kind] for kind in order})
+    if at == "cells":
+        n = len(cases[0].cells["quad"])
+        moved = {k: np.roll(v, -n, axis=0) for k, v in cases[0].cell_data.items()}
+        turned = replace(turned, cell_data=moved)
+    again = predict(tiny(cases, at=at), turned)
+    other = again.point_data if at == "points" else again.cell_data
+    expected = data["s_predicted"]
+    if at == "cells":
+        expected = np.roll(expected, -n, axis=0)
+    assert_allclose(other["s_predicted"], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_fields_at_cells_of_a_cloud_are_refused(blobs, tiny):
+    model = tiny([as_cells(case, "f", "u", "s") for case in blobs[:2]], at="cells")
+    with pytest.raises(FieldError, match="expected a mesh with cells"):
+        predict(model, Mesh(blobs[0].points), values={"load": 1.0, "f": 1.0})
+
+
+# --- any points ---------------------------------------------------------------------
+
+
+def test_at_mesh_points_it_is_the_prediction_of_the_mesh(model, blobs):
+    mesh = predict(model, blobs[2]).point_data
+    found = predict_at(model, blobs[2], blobs[2].points)
+    assert list(found) == ["u", "s"]
+    for name, values in found.items():
+        assert values.shape == blobs[2].point_data[name].shape
+        assert_allclose(values, mesh[f"{name}_predicted"], rtol=1e-5, atol=1e-5)
+
+
+def test_between_mesh_points_it_is_continuous(model, blobs):
+    """Halfway along a short step the output is the mean, up to its curvature."""
+    start = blobs[2].points[[20, 30]]
+    step = np.array([0.01, 0.005])
+    points = np.concatenate([start, start + step / 2, start + step])
+    values = predict_at(model, blobs[2], points)["s"]
+    a, middle, b = values.reshape(3, 2)
+    moved = np.abs(b - a).max()
+    assert moved > 1e-6
+    assert np.abs(middle - (a + b) / 2).max() < 0.2 * moved
+
+
+def test_far_points_are_warned_of(model, blobs):
+    points = np.array([[50.0, 50.0], blobs[0].points[3]])
+    with pytest.warns(
+        ExtrapolationWarning, match="1 of 2 points, the first is number 0"
+    ) as caught:
+        found = predict_at(model, blobs[0], points)
+    assert caught[0].filename == __file__
+    assert found["u"].shape == (2, 2)
+
+
+def test_queries_of_another_shape_are_refused(model, blobs):
+    with pytest.raises(ValueError, match=r"points: expected finite numbers \(M, 2\)"):
+        predict_at(model, blobs[0], np.zeros((4, 3)))
+
+
+def test_no_points_at_all(model, blobs):
+    assert predict_at(model, blobs[0], np.zeros((0, 2)))["u"].shape == (0, 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_a_gpu_predicts_the_same(model, blobs):
+    one = predict(model, blobs[0], device="cpu").point_data["u_predicted"]
+    other = predict(model, blobs[0], device="cuda").point_data["u_predicted"]
+    assert_allclose(other, one, rtol=1e-3, atol=1e-4)
