@@ -349,7 +349,7 @@ def test_points_that_the_network_cannot_see_are_counted(blobs, tiny):
         ({"at": "cells"}, FieldError, "case 0: no field 'f' at cells, but one at"),
         ({"similarity": {"w": "load"}}, FieldError, "similarity: no target 'w'"),
         ({"similarity": {"u": "f"}}, FieldError, "case .: 'f' scales 'u' and must be"),
-        ({"names": ["a"]}, ValueError, "argument"),
+        ({"names": ["a"]}, ValueError, "names: expected 8, got 1"),
     ],
 )
 def test_what_does_not_fit_is_said(change, error, message, blobs, tiny):

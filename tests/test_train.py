@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from isofield import generation
@@ -284,6 +285,18 @@ def test_other_cases_of_the_same_sizes_are_noticed(whole, blobs, tiny):
         fitted(tiny(cases), cases, validation=blobs[5:6], directory=whole[2])
 
 
+def test_a_checkpoint_of_another_version_is_named(whole, blobs, tiny, tmp_path):
+    """The same arguments once made a network of other shapes."""
+    with safe_open(whole[2] / CHECKPOINT, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(whole[2] / CHECKPOINT)
+    name = next(name for name in tensors if name.startswith("network."))
+    tensors[name] = tensors[name][:-1].clone()
+    save_file(tensors, tmp_path / CHECKPOINT, metadata)
+    with pytest.raises(TrainingError, match="its weights do not fit the network"):
+        fitted(tiny(blobs[:5]), blobs[:5], validation=blobs[5:6], directory=tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["empty", "truncated", "text", "other", "no identity"])
 def test_a_damaged_checkpoint_is_named(kind, whole, blobs, tiny, tmp_path):
     path = tmp_path / CHECKPOINT
@@ -508,7 +521,7 @@ def test_the_bad_case_is_named(blobs, tiny):
         ({"precision": "fp16"}, "precision: expected 'float32' or 'bf16', got 'fp16'"),
         ({"loss": "mse"}, "loss: expected 'l2' or 'h1', got 'mse'"),
         ({"schedule": replace(SHORT, nodes=0)}, "budget: expected a positive number"),
-        ({"names": ["a"]}, "zip"),
+        ({"names": ["a"]}, "names: expected 2, got 1"),
     ],
 )
 def test_arguments_that_make_no_sense(options, message, blobs, tiny):

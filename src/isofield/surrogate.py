@@ -92,6 +92,8 @@ class Surrogate:
                 f"{architecture!r}"
             )
         names = names or [f"case {number}" for number in range(len(cases))]
+        if len(names) != len(cases):
+            raise ValueError(f"names: expected {len(cases)}, got {len(names)}")
         specified = check_same_fields(cases, [inputs, targets], at, names)
         m = measure_dimension(cases, names)
         domains = [
@@ -243,7 +245,10 @@ class Surrogate:
         ]
 
     def evaluate(self, sample: Sample, device: torch.device | str = "cpu") -> Tensor:
-        """The targets that the network gives for a sample: (M, C), physical units."""
+        """The targets that the network gives for a sample: (M, C), physical units.
+
+        The network stays on the device, so that a second call does not move it again.
+        """
         network = self.network.to(device).eval()
         with torch.no_grad():
             output = network(sample.x.to(device), sample.plan.to(device))  # type: ignore[union-attr]

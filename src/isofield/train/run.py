@@ -168,7 +168,13 @@ class Run:
         if self.directory is None or not (self.directory / CHECKPOINT).is_file():
             return
         found = read_checkpoint(self.directory / CHECKPOINT, self.identity)
-        self.network.load_state_dict(found.network)
+        try:
+            self.network.load_state_dict(found.network)
+        except RuntimeError as error:
+            raise TrainingError(
+                f"{self.directory / CHECKPOINT}: its weights do not fit the network, "
+                "perhaps that of another version of isofield; delete it to start anew"
+            ) from error
         moments = self.optimizer.state_dict()
         moments["state"] = {n: dict(part) for n, part in found.moments.items()}
         self.optimizer.load_state_dict(moments)

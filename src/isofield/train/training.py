@@ -60,6 +60,8 @@ def fit(
     """
     if not cases:
         raise ValueError("expected at least one case to train on, got none")
+    if names and len(names) != len(cases):
+        raise ValueError(f"names: expected {len(cases)}, got {len(names)}")
     if precision not in ("float32", "bf16"):
         raise ValueError(f"precision: expected 'float32' or 'bf16', got {precision!r}")
     if loss not in ("l2", "h1"):
