@@ -7,10 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from isofield import Mesh, generation
 from isofield.cells import CELL_TYPES
 from isofield.surrogate import Surrogate
+
+# one test runs on each core; threads of their own would only wait for each other
+torch.set_num_threads(1)
 
 
 def _corners(shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
