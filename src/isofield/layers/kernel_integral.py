@@ -250,7 +250,7 @@ def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Te
     whole = graph.ptr, graph.source, source_ptr, graph.target.index_select(0, order)
     fits = max(graph.n_edges, graph.n_sources, graph.n_targets) < 2**31
     dtype = torch.int32 if fits else torch.int64
-    pattern = _Pattern(*(numbers.to(dtype) for numbers in whole), order)
+    pattern = _Pattern._make([*(numbers.to(dtype) for numbers in whole), order])
     with torch.autocast(u.device.type, enabled=False):
         u, mixing = u.to(phi.dtype), mixing.to(phi.dtype)
         return _LowRankProduct.apply(phi, u, mixing, *pattern)  # type: ignore
