@@ -167,6 +167,23 @@ def test_errors_are_those_of_the_physical_fields(learned, blobs):
             assert float(error) == pytest.approx(expected, rel=1e-4)
 
 
+def test_errors_are_physical_where_targets_are_learned_in_another_unit(blobs, tiny):
+    """u in units of a load that varies over the domain."""
+    cases = [
+        case.with_point_data({"load": 2 + case.points[:, 0]}) for case in blobs[:2]
+    ]
+    model = tiny(cases, similarity={"u": "load"})
+    samples = [model.sample(case) for case in cases]
+    for row, sample, case in zip(evaluate(model, samples), samples, cases, strict=True):
+        truth = torch.from_numpy(case.point_data["u"].copy())
+        learned = model.target_normalizer.invert(sample.y.double())[:, :2]
+        natural = truth / torch.from_numpy(case.point_data["load"].copy())[:, None]
+        assert_allclose(learned, natural, atol=1e-6)
+        domain = replace(sample.domain, weights=sample.weights.double())
+        error = domain.norm(model.evaluate(sample)[:, :2] - truth) / domain.norm(truth)
+        assert float(row[0]) == pytest.approx(float(error), rel=1e-4)
+
+
 def test_nothing_to_evaluate(learned):
     assert evaluate(learned[0], []).shape == (0, 2)
 
@@ -364,6 +381,39 @@ def test_the_last_epoch_is_kept_where_nothing_is_validated(blobs, tiny, monkeypa
     history = fitted(tiny(blobs[:2]), blobs[:2])
     assert history.best == 4
     assert "validation u" not in history.rows[0]
+
+
+def test_a_training_goes_on_from_its_last_epoch_not_its_best(
+    blobs, tiny, monkeypatch, tmp_path
+):
+    scores = [0.2, 0.9, 0.8, 0.7]
+    models = []
+    for steps in (None, 5):
+        models.append(tiny(blobs[:4]))
+        scripted(scores, monkeypatch, models[-1])
+        options = {"validation": blobs[4:5], "directory": tmp_path / str(steps)}
+        if steps is not None:
+            with monkeypatch.context() as patch:
+                interrupted_after(steps, patch)
+                with pytest.raises(KeyboardInterrupt):
+                    fitted(models[-1], blobs[:4], **options)
+        history = fitted(models[-1], blobs[:4], **options)
+        assert history.best == 1
+    same(tmp_path / "None", tmp_path / "5")
+    assert torch.equal(weights(models[0]), weights(models[1]))
+
+
+def test_every_epoch_has_its_own_order(blobs, tiny, monkeypatch):
+    drawn, draw = [], runs.node_batches
+
+    def seen(*arguments):
+        drawn.append(draw(*arguments))
+        return drawn[-1]
+
+    monkeypatch.setattr(runs, "node_batches", seen)
+    fitted(tiny(blobs), blobs)
+    orders = [tuple(i for batch in batches for i in batch) for batches in drawn]
+    assert len(set(orders)) == 4
 
 
 # --- losses and precisions ----------------------------------------------------------
