@@ -386,12 +386,16 @@ def test_the_last_epoch_is_kept_where_nothing_is_validated(blobs, tiny, monkeypa
 def test_a_training_goes_on_from_its_last_epoch_not_its_best(
     blobs, tiny, monkeypatch, tmp_path
 ):
-    scores = [0.2, 0.9, 0.8, 0.7]
-    models = []
-    for steps in (None, 5):
+    """Four steps an epoch: interrupted in the third, when the first is the best."""
+    scores, models = [0.2, 0.9, 0.8, 0.7], []
+    for steps in (None, 10):
         models.append(tiny(blobs[:4]))
         scripted(scores, monkeypatch, models[-1])
-        options = {"validation": blobs[4:5], "directory": tmp_path / str(steps)}
+        options = {
+            "validation": blobs[4:5],
+            "directory": tmp_path / str(steps),
+            "schedule": replace(SHORT, nodes=1),
+        }
         if steps is not None:
             with monkeypatch.context() as patch:
                 interrupted_after(steps, patch)
@@ -399,7 +403,7 @@ def test_a_training_goes_on_from_its_last_epoch_not_its_best(
                     fitted(models[-1], blobs[:4], **options)
         history = fitted(models[-1], blobs[:4], **options)
         assert history.best == 1
-    same(tmp_path / "None", tmp_path / "5")
+    same(tmp_path / "None", tmp_path / "10")
     assert torch.equal(weights(models[0]), weights(models[1]))
 
 
