@@ -24,8 +24,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from isofield.mesh import Mesh
-from isofield.voronoi.angles import angle_share
 from isofield.voronoi.candidates import candidates
+from isofield.voronoi.completion import completed
 from isofield.voronoi.cutting import cut, measure, section
 from isofield.voronoi.domain import alpha_simplices, hull_simplices, mesh_simplices
 from isofield.voronoi.surface import surface_measure
@@ -63,9 +63,9 @@ def cloud_measure(
     measure = voronoi_measure(points, torch.from_numpy(simplices))
     if on_boundary:
         return measure
-    share = torch.from_numpy(angle_share(places, simplices)).to(points)
-    # A point of no simplex keeps its zero, for which from_points has an error.
-    return torch.where(share > 0, measure / share, measure)
+    # a point of no simplex keeps its zero, for which from_points has an error
+    whole = completed(places, simplices, measure.double().cpu().numpy())
+    return torch.from_numpy(whole).to(points)
 
 
 def voronoi_measure(points: Tensor, simplices: Tensor) -> Tensor:

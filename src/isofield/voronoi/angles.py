@@ -17,15 +17,20 @@ def angle_share(points: np.ndarray, simplices: np.ndarray) -> np.ndarray:
     points : (N, d), d = 1, 2 or 3, no two at the same place. simplices : (S, d + 1, d)
         whose corners are points and whose volumes do not vanish.
     """
-    from scipy.spatial import KDTree
-
     d = points.shape[1]
-    nodes = np.asarray(KDTree(points).query(simplices)[1])
+    nodes = corner_numbers(points, simplices)
     share = np.zeros(len(points))
     for corner in range(d + 1):
         edges = np.delete(simplices, corner, axis=1) - simplices[:, [corner]]
         np.add.at(share, nodes[:, corner], _share_of_corner(edges))
     return share
+
+
+def corner_numbers(points: np.ndarray, simplices: np.ndarray) -> np.ndarray:
+    """(S, d + 1) the numbers of the points that are the corners of the simplices."""
+    from scipy.spatial import KDTree
+
+    return np.asarray(KDTree(points).query(simplices)[1])
 
 
 def _share_of_corner(edges: np.ndarray) -> np.ndarray:
