@@ -105,7 +105,7 @@ def unseen(model: Surrogate, folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo-output"))
-    parser.add_argument("--cases", type=int, default=240)
-    parser.add_argument("--epochs", type=int, default=70)
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--epochs", type=int, default=66)
     options = parser.parse_args()
     main(options.folder, options.cases, options.epochs)
