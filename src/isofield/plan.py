@@ -19,9 +19,10 @@ class Plan:
     """Tensors, graphs and discretizations that depend on the geometry alone.
 
     A subclass is a frozen dataclass whose fields are tensors with one row per edge,
-    point or cell, `Graph`s, `Discretization`s, other plans, or tuples of these. Point
-    numbers live in graphs only, so that packing several plans block by block needs no
-    further knowledge: tensors are concatenated, graphs shift their numbers themselves.
+    point or cell, `Graph`s, `Discretization`s, other plans, tuples or dictionaries of
+    these, None, or words. Point numbers live in graphs only, so that packing several
+    plans block by block needs no further knowledge: tensors are concatenated, graphs
+    shift their numbers themselves, words are the same in all.
     """
 
     def to(self, *args: Any, **kwargs: Any) -> Self:
@@ -50,6 +51,10 @@ def pack_plans(plans: Sequence[AnyPlan]) -> AnyPlan:
 def _to(value: Any, args: tuple, kwargs: dict) -> Any:
     if isinstance(value, tuple):
         return tuple(_to(item, args, kwargs) for item in value)
+    if isinstance(value, dict):
+        return {name: _to(item, args, kwargs) for name, item in value.items()}
+    if value is None or isinstance(value, str):
+        return value
     if isinstance(value, Graph):
         return value.to(_device(value.edge_index, args, kwargs))
     if isinstance(value, Tensor) and not value.is_floating_point():
@@ -66,6 +71,12 @@ def _pack(values: Sequence[Any]) -> Any:
     first = values[0]
     if isinstance(first, tuple):
         return tuple(_pack(items) for items in zip(*values, strict=True))
+    if isinstance(first, dict) and all(v.keys() == first.keys() for v in values):
+        return {name: _pack([value[name] for value in values]) for name in first}
+    if first is None or isinstance(first, str | dict):
+        if any(value != first for value in values):
+            raise ValueError(f"plans of different kinds cannot be packed: {values}")
+        return first
     if isinstance(first, Tensor):
         return torch.cat(list(values))
     if isinstance(first, Graph):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from isofield.discretization import Discretization
 from isofield.graph import Graph, radius_graph
 from isofield.layers.operator import Operator
+from isofield.operators.product import Pattern, csr
 from isofield.plan import Plan
 
 Kernel = Literal["full", "diagonal", "low_rank"]
@@ -223,21 +222,6 @@ def _by_targets(plan: KernelPlan, chunk: int) -> list[KernelPlan]:
     return pieces
 
 
-class _Pattern(NamedTuple):
-    """Where a sparse matrix has entries, by rows (targets) and by columns (sources).
-
-    Numbers are int32 where they fit, as the sparse products take them, converted once
-    for all of them.
-    `by_column` : the entries in the order of their columns.
-    """
-
-    row_ptr: Tensor
-    columns: Tensor
-    column_ptr: Tensor
-    rows: Tensor
-    by_column: Tensor
-
-
 def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Tensor:
     """`v_i = sum_b sum_j phi_ij^b u_j W_b` over the pairs of a graph.
 
@@ -246,11 +230,7 @@ def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Te
     backward pass. Differentiable once in phi, u and mixing. Works in the precision of
     phi, under autocast too: sums over points stay in that of the weights.
     """
-    order, source_ptr = graph.by_source
-    whole = graph.ptr, graph.source, source_ptr, graph.target.index_select(0, order)
-    fits = max(graph.n_edges, graph.n_sources, graph.n_targets) < 2**31
-    dtype = torch.int32 if fits else torch.int64
-    pattern = _Pattern._make([*(numbers.to(dtype) for numbers in whole), order])
+    pattern = Pattern.of(graph)
     with torch.autocast(u.device.type, enabled=False):
         u, mixing = u.to(phi.dtype), mixing.to(phi.dtype)
         return _LowRankProduct.apply(phi, u, mixing, *pattern)  # type: ignore
@@ -260,10 +240,10 @@ class _LowRankProduct(torch.autograd.Function):
     @staticmethod
     def forward(ctx, phi, u, mixing, *numbers):  # type: ignore[override]
         ctx.save_for_backward(phi, u, mixing, *numbers)
-        at = _Pattern(*numbers)
+        at = Pattern(*numbers)
         v = u.new_zeros(len(at.row_ptr) - 1, mixing.shape[2])
         for b, values in enumerate(phi.t().contiguous()):
-            matrix = _csr(at.row_ptr, at.columns, values, len(u))
+            matrix = csr(at.row_ptr, at.columns, values, len(u))
             v.addmm_(matrix @ u, mixing[b])
         return v
 
@@ -271,14 +251,14 @@ class _LowRankProduct(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, g):  # type: ignore[override]
         phi, u, mixing, *numbers = ctx.saved_tensors
-        at = _Pattern(*numbers)
+        at = Pattern(*numbers)
         d_u, d_mixing = torch.zeros_like(u), torch.zeros_like(mixing)
         d_phi = phi.new_empty(phi.shape[1], len(phi))
-        empty = _csr(at.row_ptr, at.columns, torch.zeros_like(phi[:, 0]), len(u))
+        empty = csr(at.row_ptr, at.columns, torch.zeros_like(phi[:, 0]), len(u))
         g = g.contiguous()
         by_column = phi.index_select(0, at.by_column).t().contiguous()
         for b, values in enumerate(by_column):
-            adjoint = _csr(at.column_ptr, at.rows, values, len(g)) @ g
+            adjoint = csr(at.column_ptr, at.rows, values, len(g)) @ g
             d_mixing[b] = u.t() @ adjoint
             d_u.addmm_(adjoint, mixing[b].t())
             if ctx.needs_input_grad[0]:
@@ -286,20 +266,3 @@ class _LowRankProduct(torch.autograd.Function):
                 entries = torch.sparse.sampled_addmm(empty, pulled, u.t(), beta=0.0)
                 d_phi[b] = entries.values()
         return d_phi.t(), d_u, d_mixing, *(None for _ in numbers)
-
-
-@cache
-def _accept_csr() -> None:
-    """PyTorch says once per process that compressed sparse rows are in beta."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
-        one = torch.ones(1)
-        torch.sparse_csr_tensor([0, 1], [0], one, (1, 1), check_invariants=False)
-
-
-def _csr(ptr: Tensor, column: Tensor, values: Tensor, n_columns: int) -> Tensor:
-    _accept_csr()
-    # the graph has checked its numbers once; checking them per product would double it
-    return torch.sparse_csr_tensor(
-        ptr, column, values, (len(ptr) - 1, n_columns), check_invariants=False
-    )

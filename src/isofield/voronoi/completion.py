@@ -53,6 +53,4 @@ def _within_two_edges(points: np.ndarray, simplices: np.ndarray):
     n = nodes.shape[1]
     pairs = nodes.repeat(n, axis=1).ravel(), np.tile(nodes, (1, n)).ravel()
     edge = csr_matrix((np.ones(len(pairs[0])), pairs), shape=(len(points),) * 2)
-    near = edge @ edge
-    near.data[:] = 1
-    return near
+    return (edge @ edge > 0).astype(float)
