@@ -29,8 +29,8 @@ def points_of(where: Where, at: str = "points") -> Places:
     A mesh with points in no cell, or with cells without measure, gives its points
     without a measure: transfers need none, only their adjoints do.
 
-    Raises `ValueError` for another shape and for points that are not finite, `MeshError`
-    for the cells of a mesh without measure.
+    Raises `ValueError` for another shape and for points that are not finite,
+    `MeshError` for the cells of a mesh without measure.
     """
     if isinstance(where, Mesh):
         try:
