@@ -297,3 +297,23 @@ def test_a_failing_case_is_an_error_that_names_its_seed(plates, tmp_path):
     ):
         plates.generate(tmp_path, wanted, processes=1)
     assert not list(tmp_path.glob("*4711*"))
+
+
+def test_a_mirrored_sample_is_one_of_the_mirrored_plate(plates):
+    """Up to the error of the two fine solutions, 4e-5 and 4e-3."""
+    rng = np.random.default_rng(3)
+    plate = plates.Plate.random(rng)
+    holes = [
+        plates.Hole((hole.centre[0], 100 - hole.centre[1]), hole.semi_axes, -hole.angle)
+        for hole in plate.holes
+    ]
+    numbers = plate.load, plate.young_modulus, plate.poisson_ratio
+    sample = plates.mirrored(plates.sample(3, 400))
+    displacement, von_mises = plates.Truth(plate_of(plates, holes, *numbers))(
+        sample.points
+    )
+    assert relative(sample.point_data["displacement"], displacement) < 2e-4
+    assert relative(sample.point_data["von_mises"], von_mises) < 1e-2
+    assert (signed_areas(sample) > 0).all()
+    again = plates.mirrored(sample)
+    np.testing.assert_allclose(again.points, plates.sample(3, 400).points, atol=1e-12)

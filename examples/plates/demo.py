@@ -11,7 +11,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from plates import INPUTS, SIMILARITY, TARGETS, Case, cases, generate, sample
+from plates import (
+    INPUTS,
+    SIMILARITY,
+    TARGETS,
+    Case,
+    cases,
+    generate,
+    mirrored,
+    sample,
+)
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -40,6 +49,7 @@ def main(folder: Path, n_cases: int, epochs: int) -> None:
     start = time.perf_counter()
     console = Console()
     train = read_back(generate(folder / "cases", cases(0, n_cases)))
+    train += [mirrored(case) for case in train]
     checks = read_back(generate(folder / "validation", cases(10_000, 16)))
     model = Surrogate.for_cases(train, INPUTS, TARGETS, similarity=SIMILARITY)
     training = folder / "training"
@@ -105,7 +115,7 @@ def unseen(model: Surrogate, folder: Path) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo-output"))
-    parser.add_argument("--cases", type=int, default=200)
-    parser.add_argument("--epochs", type=int, default=66)
+    parser.add_argument("--cases", type=int, default=240)
+    parser.add_argument("--epochs", type=int, default=22)
     options = parser.parse_args()
     main(options.folder, options.cases, options.epochs)

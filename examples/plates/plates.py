@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from plate import Hole, Plate
+from plate import SIDE, Hole, Plate
 from plate_mesh import blue_noise_cloud, mesh, random_cloud
 from truth import Truth
 
@@ -35,6 +35,7 @@ __all__ = [
     "cases",
     "generate",
     "mesh",
+    "mirrored",
     "sample",
 ]
 
@@ -119,6 +120,29 @@ def sample(seed: int, n_points: int, family: str = "uniform") -> Mesh:
     }
     fields = {"displacement": displacement, "von_mises": von_mises, **constants}
     return replace(bare, point_data=fields, field_data=UNITS)
+
+
+def mirrored(case: Mesh) -> Mesh:
+    """The sample of the plate that is this one upside down: y becomes 100 mm - y.
+
+    Load and supports are the same on both but for the corner that is held in y, so the
+    displacement is the mirrored one less a translation. An equation's symmetry gives
+    half of the training cases without a solver.
+
+    case : triangles with `displacement`, its corner (0, 100) a node.
+    """
+    points = case.points * [1, -1] + [0, SIDE]
+    displacement = case.point_data["displacement"] * [1, -1]
+    held = np.flatnonzero((case.points == [0, SIDE]).all(1)).item()
+    return replace(
+        case,
+        points=points,
+        cells={kind: nodes[:, ::-1] for kind, nodes in case.cells.items()},
+        point_data={
+            **case.point_data,
+            "displacement": displacement - [0, displacement[held, 1]],
+        },
+    )
 
 
 def generate(
