@@ -108,8 +108,19 @@ class Graph:
         ends = torch.arange(self.n_sources + 1, device=order.device)
         return SourceOrder(order, torch.searchsorted(self.source[order], ends))
 
+    @cached_property
+    def rows(self) -> tuple[Tensor, Tensor]:
+        """`ptr` and `source` as sparse products take them: int32 where they fit."""
+        fits = max(self.n_edges, self.n_sources, self.n_targets) < 2**31
+        dtype = torch.int32 if fits else torch.int64
+        return self.ptr.to(dtype), self.source.to(dtype)
+
     def reversed(self) -> Graph:
         """Every edge turned round: targets become sources; its own inverse."""
+        return self._reversed
+
+    @cached_property
+    def _reversed(self) -> Graph:
         order, ptr = self.by_source
         edges = self.edge_index[:, order].flip(0)
         return Graph(edges, self.n_targets, self.n_sources, ptr)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from isofield.discretization import Discretization
 from isofield.graph import Graph, radius_graph
 from isofield.layers.operator import Operator
-from isofield.operators.product import Pattern, csr
+from isofield.operators.product import csr
 from isofield.plan import Plan
 
 Kernel = Literal["full", "diagonal", "low_rank"]
@@ -222,6 +222,19 @@ def _by_targets(plan: KernelPlan, chunk: int) -> list[KernelPlan]:
     return pieces
 
 
+class Pattern(NamedTuple):
+    """Where a sparse matrix has entries, by rows (targets) and by columns (sources).
+
+    `by_column` : the entries in the order of their columns.
+    """
+
+    row_ptr: Tensor
+    columns: Tensor
+    column_ptr: Tensor
+    rows: Tensor
+    by_column: Tensor
+
+
 def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Tensor:
     """`v_i = sum_b sum_j phi_ij^b u_j W_b` over the pairs of a graph.
 
@@ -230,7 +243,8 @@ def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Te
     backward pass. Differentiable once in phi, u and mixing. Works in the precision of
     phi, under autocast too: sums over points stay in that of the weights.
     """
-    pattern = Pattern.of(graph)
+    rows, columns = graph.rows, graph.reversed().rows
+    pattern = Pattern(*rows, *columns, graph.by_source.order)
     with torch.autocast(u.device.type, enabled=False):
         u, mixing = u.to(phi.dtype), mixing.to(phi.dtype)
         return _LowRankProduct.apply(phi, u, mixing, *pattern)  # type: ignore

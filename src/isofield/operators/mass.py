@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from isofield.graph import Graph
-from isofield.operators.product import Pattern, sparse_product
+from isofield.operators.product import sparse_product
 from isofield.plan import Plan
 
 MOST_STEPS = 1000
@@ -46,11 +46,6 @@ class Mass(Plan):
         return self.left[:, None] * inverse
 
     @cached_property
-    def pattern(self) -> Pattern:
-        """Where the entries are, as sparse products take it."""
-        return Pattern.of(self.graph)
-
-    @cached_property
     def diagonal(self) -> Tensor:
         """(M,) the entries `M_ii`."""
         on = self.graph.source == self.graph.target
@@ -60,7 +55,7 @@ class Mass(Plan):
 
     def __matmul__(self, u: Tensor) -> Tensor:
         """`M u` without the scales: (M, C) -> (M, C)."""
-        return sparse_product(u, self.values, self.pattern)
+        return sparse_product(u, self.values, self.graph)
 
 
 class _Solve(torch.autograd.Function):

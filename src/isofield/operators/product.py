@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -12,57 +12,24 @@ from torch import Tensor
 from isofield.graph import Graph
 
 
-class Pattern(NamedTuple):
-    """Where a sparse matrix has entries, by rows (targets) and by columns (sources).
-
-    Numbers are int32 where they fit, as the sparse products take them, converted once
-    for all of them.
-    `by_column` : the entries in the order of their columns.
-    """
-
-    row_ptr: Tensor
-    columns: Tensor
-    column_ptr: Tensor
-    rows: Tensor
-    by_column: Tensor
-
-    @classmethod
-    def of(cls, graph: Graph) -> Pattern:
-        """The pattern of a matrix with one entry for each edge."""
-        order, source_ptr = graph.by_source
-        whole = graph.ptr, graph.source, source_ptr, graph.target.index_select(0, order)
-        fits = max(graph.n_edges, graph.n_sources, graph.n_targets) < 2**31
-        dtype = torch.int32 if fits else torch.int64
-        return cls._make([*(numbers.to(dtype) for numbers in whole), order])
-
-    def transposed(self) -> Pattern:
-        """The pattern of the transposed matrix, whose entries are `by_column`."""
-        back = torch.empty_like(self.by_column)
-        back[self.by_column] = torch.arange(len(back), device=back.device)
-        return Pattern(
-            self.column_ptr, self.rows, self.row_ptr, self.columns, by_column=back
-        )
-
-
-def sparse_product(u: Tensor, values: Tensor, pattern: Pattern) -> Tensor:
+def sparse_product(u: Tensor, values: Tensor, graph: Graph) -> Tensor:
     """`v_i = sum_j a_ij u_j`: u (N, C), values (E,) -> (M, C); differentiable in u."""
-    return cast(Tensor, _Product.apply(u, values, *pattern))
+    return cast(Tensor, _Product.apply(u, values, graph))
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, u: Tensor, values: Tensor, *numbers: Tensor) -> Tensor:
-        ctx.save_for_backward(values, *numbers)
-        at = Pattern(*numbers)
-        return csr(at.row_ptr, at.columns, values, len(u)) @ u
+    def forward(ctx: Any, u: Tensor, values: Tensor, graph: Graph) -> Tensor:
+        ctx.save_for_backward(values)
+        ctx.graph = graph
+        return csr(*graph.rows, values, len(u)) @ u
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        values, *numbers = ctx.saved_tensors
-        at = Pattern(*numbers)
-        adjoint = values.index_select(0, at.by_column)
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (values,) = ctx.saved_tensors
+        adjoint = values.index_select(0, ctx.graph.by_source.order)
         g = gradients[0].contiguous()
-        return sparse_product(g, adjoint, at.transposed()), *[None] * (1 + len(at))
+        return sparse_product(g, adjoint, ctx.graph.reversed()), None, None
 
 
 def csr(ptr: Tensor, column: Tensor, values: Tensor, n_columns: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from isofield.discretization import Discretization
 from isofield.graph import Graph
 from isofield.operators.mass import Mass
-from isofield.operators.product import Pattern, sparse_product
+from isofield.operators.product import sparse_product
 from isofield.plan import Plan
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class SparseOperator(Plan):
         v = u.to(self.values.dtype).reshape(len(u), -1)
         if self.before is not None:
             v = self.before.solve(v)
-        v = sparse_product(v.contiguous(), self.values, self._pattern)
+        v = sparse_product(v.contiguous(), self.values, self.graph)
         if self.after is not None:
             v = self.after.solve(v)
         if self._any_missing:
@@ -162,10 +162,6 @@ class SparseOperator(Plan):
             return False
         one = bool((self.values == 1).all())
         return one and bool((self.graph.degree() <= 1).all())
-
-    @cached_property
-    def _pattern(self) -> Pattern:
-        return Pattern.of(self.graph)
 
     @cached_property
     def _any_missing(self) -> bool:
