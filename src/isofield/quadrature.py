@@ -264,6 +264,18 @@ def _sub_cells(kind: str) -> list[tuple[str, tuple[int, ...], float]]:
     return tiles
 
 
+def child_nodes(kind: str) -> list[tuple[str, np.ndarray]]:
+    """The linear children of a quadratic cell: type, and (n_child, n) their nodes as
+    averages of those of the cell."""
+    cell = CELL_TYPES[kind]
+    if kind == "triangle7":
+        tiles = [(name, corners) for name, corners, _ in _sub_cells(kind)]
+        spread = _spread(cell, cell)
+    else:
+        tiles, spread = cell.children, _spread(cell, cell.lattice)
+    return [(name, spread[list(corners)]) for name, corners in tiles]
+
+
 def _spread(cell: CellType, lattice: CellType) -> np.ndarray:
     """(lattice nodes, n): each lattice node in the nodes that the cell has.
 

@@ -1,15 +1,22 @@
 """Linear operators between fields on discretizations."""
 
+from isofield.operators.conservative import TransferWarning, conservative
 from isofield.operators.gradient import Gradient, gradient
+from isofield.operators.l2_projection import l2_projection
+from isofield.operators.nearest import nearest
 from isofield.operators.operator_file import load_operator, save_operator
 from isofield.operators.sparse import SparseOperator, TransferError, majority
 
 __all__ = [
-    "Gradient",
-    "gradient",
     "SparseOperator",
     "TransferError",
+    "TransferWarning",
+    "nearest",
+    "conservative",
+    "l2_projection",
     "majority",
     "save_operator",
     "load_operator",
+    "Gradient",
+    "gradient",
 ]

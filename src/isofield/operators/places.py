@@ -70,7 +70,12 @@ def entries(
     keys = rows * n_sources + columns
     if bool((keys.diff() > 0).all()):
         return Graph(torch.stack([columns, rows]), n_sources, n_targets), values
-    places, number = torch.unique(keys, return_inverse=True)
-    total = values.new_zeros(len(places)).index_add(0, number, values)
+    places, total = added(keys, values)
     edges = torch.stack([places % n_sources, places // n_sources])
     return Graph(edges, n_sources, n_targets), total
+
+
+def added(keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct keys (E,), sorted, and the sum of the values (K,) of each."""
+    places, number = torch.unique(keys, return_inverse=True)
+    return places, values.new_zeros(len(places)).index_add(0, number, values)
