@@ -18,8 +18,8 @@ from isofield.operators.sparse import SparseOperator, TransferError
 from isofield.operators.supermesh import (
     Pieces,
     Split,
-    balanced,
     cell_centroids,
+    given_in_full,
     pieces,
 )
 from isofield.quadrature import quadrature
@@ -158,8 +158,9 @@ def projection(
     if curved:
         if max(source.degree, target.degree) > 1:
             raise TransferError("on surfaces in space degree must be 1, got 2")
-        mixed = _balanced(mixed, alone.weights(m), given)
-    scale = given.sum() / alone.weights(m).sum() if curved else 1.0
+        values = given_in_full(mixed.columns, mixed.values, given)
+        mixed = mixed._replace(values=values)
+        mass = _with_sums(mass, mixed, m)
     coverage = torch.where(alone.support > 0, support / alone.support, 0.0)
     empty = coverage <= UNCOVERED
     if bool(empty.any()):
@@ -175,7 +176,7 @@ def projection(
         graph,
         values,
         _measured(source, given),
-        _measured(target, torch.where(empty, alone.weights(m), weights) * scale),
+        _measured(target, torch.where(empty, alone.weights(m), weights)),
         method,
         empty if outside == "nan" else torch.zeros_like(empty),
         {"coverage": coverage},
@@ -242,11 +243,21 @@ def _entries(parts: list[tuple[Tensor, Tensor]], n: int) -> _Entries:
     return _Entries(keys // n, keys % n, values)
 
 
-def _balanced(mixed: _Entries, row_sums: Tensor, column_sums: Tensor) -> _Entries:
-    """Scaled as areas are; what is not positive is rounding at the edge of a piece."""
-    kept = mixed.values > 0
-    mixed = _Entries(*(x[kept] for x in mixed))
-    return mixed._replace(values=balanced(*mixed, row_sums, column_sums))
+def _with_sums(mass: _Entries, mixed: _Entries, count: int) -> _Entries:
+    """M with the row sums of B, by its diagonal: constants and integrals are kept.
+
+    Where B is made of projections the two differ by O(h^2).
+    """
+    sums = [
+        part.values.new_zeros(count).index_add(0, part.rows, part.values)
+        for part in (mixed, mass)
+    ]
+    diagonal = torch.arange(count)
+    return _Entries(
+        torch.cat([mass.rows, diagonal]),
+        torch.cat([mass.columns, diagonal]),
+        torch.cat([mass.values, sums[0] - sums[1]]),
+    )
 
 
 def _completed(

@@ -24,17 +24,17 @@ from isofield.operators.supermesh.splitting import (
     split,
 )
 from isofield.operators.supermesh.surfaces import (
-    balanced,
     clipped_on_surface,
+    given_in_full,
     projected,
 )
 
 __all__ = [
     "Pieces",
     "Split",
-    "balanced",
     "cell_centroids",
     "cell_measures",
+    "given_in_full",
     "overlaps",
     "pieces",
     "split",
