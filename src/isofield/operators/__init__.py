@@ -3,6 +3,7 @@
 from isofield.operators.conservative import TransferWarning, conservative
 from isofield.operators.gradient import Gradient, gradient
 from isofield.operators.l2_projection import l2_projection
+from isofield.operators.linear import linear
 from isofield.operators.nearest import nearest
 from isofield.operators.operator_file import load_operator, save_operator
 from isofield.operators.sparse import SparseOperator, TransferError, majority
@@ -12,6 +13,7 @@ __all__ = [
     "TransferError",
     "TransferWarning",
     "nearest",
+    "linear",
     "conservative",
     "l2_projection",
     "majority",

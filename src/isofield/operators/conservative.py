@@ -124,8 +124,9 @@ def _of_cells(
     used = torch.zeros_like(given).index_add(0, shared.source, shared.measure)
     coverage = torch.where(whole > 0, covered / whole, 0.0)
     if source.corners.shape[2] > source.dimension:
-        _check_areas(float(whole.sum() / given.sum()))
-        _check_coverage(coverage, float(used.sum() / given.sum()), CURVED)
+        ratio = float(whole.sum() / given.sum())
+        _check_areas(ratio)
+        _check_coverage(ratio * coverage, float(used.sum() / given.sum()), CURVED)
     else:
         _check_twice(coverage)
         _check_coverage(coverage, float(used.sum() / given.sum()), NOTABLE)

@@ -1,0 +1,137 @@
+"""Interpolation by the shape functions of the cells."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from isofield.cells import CELL_TYPES
+from isofield.mesh import Mesh, MeshError
+from isofield.operators.closest import boundary, closest
+from isofield.operators.location import Located, locate
+from isofield.operators.nearest import check_spaces
+from isofield.operators.places import Where, entries, points_of
+from isofield.operators.sparse import SparseOperator, TransferError
+from isofield.operators.supermesh.splitting import Split, split
+
+# how far from a surface, in its size, a point still lies on it: rounding
+ON_SURFACE = 1e-9
+Triplets = tuple[Tensor, Tensor, Tensor]
+
+
+def linear(
+    source: Mesh,
+    target: Where,
+    *,
+    target_at: str = "points",
+    outside: Literal["error", "nearest", "nan"] = "error",
+    max_distance: float | None = None,
+) -> SparseOperator:
+    """Values at points by the shape functions of the cell that holds each.
+
+        v_i = sum_n N_n(xi_i) u_n,   x(xi_i) = x_i
+
+    with the element's own functions: linear, bilinear and trilinear ones, those of
+    wedges and pyramids, and quadratic ones. Keeps constants and linear fields to
+    rounding (quadratic ones on straight quadratic cells), and the range on linear
+    simplices. Order 2; 3 on quadratic cells. Cost O((N + M) log N).
+
+    source : a mesh with values at its points. target : a mesh, a discretization or
+    points (M, d). outside : what a point in no cell gets: an error with their count and
+    the largest distance, the value at the nearest point of the boundary, or NaN.
+
+    On a surface (a curve) in space, each target takes the value at the nearest point of
+    the surface, linear on the simplices of its cells. max_distance : length, how far it
+    may be; where it is not given, targets lie on the surface up to rounding. Beyond it
+    they are outside. For meshes that fill their space it limits outside="nearest".
+
+    facts["outside"] : (M,) the distance to the source, 0 within.
+
+    Raises `TransferError` for targets outside, and for another number of coordinates.
+    """
+    if outside not in ("error", "nearest", "nan"):
+        raise ValueError(
+            f"outside: expected 'error', 'nearest' or 'nan', got {outside!r}"
+        )
+    if not isinstance(source, Mesh) or source.dimension < 1:
+        raise MeshError(
+            "linear needs a source mesh with cells; for points alone take "
+            "`moving_least_squares` or `nearest`"
+        )
+    given, wanted = points_of(source), points_of(target, target_at)
+    check_spaces(given.points, wanted.points)
+    points, size = wanted.points, float(np.ptp(source.points, axis=0).max())
+    if source.dimension < points.shape[1]:
+        parts, distance = _projected(split(source), points)
+        limit = ON_SURFACE * size if max_distance is None else max_distance
+        missing = distance > limit
+        distance = torch.where(distance > ON_SURFACE * size, distance, 0.0)
+    else:
+        located = locate(source, points)
+        parts = _shape_functions(source, located)
+        missing = located.block < 0
+        distance = torch.zeros_like(points[:, 0])
+        if bool(missing.any()):
+            far = missing.nonzero()[:, 0]
+            (rows, columns, values), found = _projected(boundary(source), points[far])
+            distance[far] = found
+            limit = np.inf if max_distance is None else max_distance
+            if outside == "nearest" and bool((found <= limit).all()):
+                parts = (
+                    torch.cat([parts[0], far[rows]]),
+                    torch.cat([parts[1], columns]),
+                    torch.cat([parts[2], values]),
+                )
+                missing = torch.zeros_like(missing)
+    _check_missing(missing, distance, outside, max_distance)
+    graph, values = entries(*parts, len(points), len(given.points))
+    return SparseOperator(
+        graph,
+        values,
+        given.discretization,
+        wanted.discretization,
+        "linear",
+        missing,
+        {"outside": distance},
+    )
+
+
+def _shape_functions(mesh: Mesh, located: Located) -> Triplets:
+    """Rows, columns and values for all points that lie in a cell."""
+    parts = []
+    for number, kind in enumerate(located.kinds):
+        rows = (located.block == number).nonzero()[:, 0]
+        shape = CELL_TYPES[kind].shape(located.reference[rows].numpy())
+        nodes = torch.tensor(mesh.cells[kind])[located.cell[rows]]
+        parts.append(_flattened(rows, nodes, torch.from_numpy(shape)))
+    rows, columns, values = (torch.cat(x) for x in zip(*parts, strict=True))
+    return rows, columns, values
+
+
+def _projected(domain: Split, points: Tensor) -> tuple[Triplets, Tensor]:
+    """Entries for the nearest points of simplices, and the distances (M,)."""
+    found = closest(domain, points)
+    nodes, share = found.nodes(domain)
+    return _flattened(torch.arange(len(points)), nodes, share), found.distance
+
+
+def _flattened(rows: Tensor, nodes: Tensor, values: Tensor) -> Triplets:
+    kept = values != 0
+    return rows[:, None].expand_as(nodes)[kept], nodes[kept], values[kept]
+
+
+def _check_missing(
+    missing: Tensor, distance: Tensor, outside: str, limit: float | None
+) -> None:
+    if outside == "nan" or not bool(missing.any()):
+        return
+    within = "" if limit is None else f" and further than {limit:g} from it"
+    raise TransferError(
+        f"{int(missing.sum())} of {len(missing)} targets lie outside the source"
+        f"{within}, the furthest by {float(distance.max()):.6g}: pass max_distance for "
+        "a projection onto a surface, outside='nearest' for the value at the boundary, "
+        "or outside='nan'"
+    )
