@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ def locate(mesh: Mesh, points: Tensor) -> Located:
     """The cell that holds each of M points, exactly, on the boundary too.
 
     A point on a shared facet belongs to the cell in which it lies deepest, among equals
-    to the first; one outside of all cells by less than 1e-10 of a cell counts as
+    to the first, and where cell types meet to the first type; one outside of all cells by less than 1e-10 of a cell counts as
     inside. Cells without measure hold nothing; the orientation does not matter. Linear
     simplices are inverted in closed form, other cells by Newton's method, from their
     middle and, where that leads out of the cell or nowhere, from near each corner: a
@@ -68,17 +69,19 @@ def locate(mesh: Mesh, points: Tensor) -> Located:
     for number, kind in enumerate(kinds):
         corners = places[torch.tensor(mesh.cells[kind])]
         boxes = Boxes.around(corners, MARGIN[CELL_TYPES[kind].order])
-        simplex = corners.shape[1] == corners.shape[2] + 1
-        invert = _Simplices(corners) if simplex else _Curved(corners, kind)
         i, j = overlapping(Boxes(points[rest], points[rest]), boxes)
         i = rest[i]
-        for a in range(0, len(i), AT_ONCE):
-            p, t = i[a : a + AT_ONCE], j[a : a + AT_ONCE]
-            xi = invert(points.index_select(0, p), t)
-            outside = beyond(xi, kind)
-            better = (outside <= TOLERANCE).nonzero()[:, 0]
-            p, t, xi, outside = p[better], t[better], xi[better], outside[better]
-            _keep_deepest(p, t, xi, outside, number, least, block, cell, reference)
+        for invert in _inverses(corners, kind):
+            # more starts are tried where no cell was found with the first
+            lost = block[i] < 0
+            i, j = i[lost], j[lost]
+            for a in range(0, len(i), AT_ONCE):
+                p, t = i[a : a + AT_ONCE], j[a : a + AT_ONCE]
+                xi = invert(points.index_select(0, p), t)
+                outside = beyond(xi, kind)
+                better = (outside <= TOLERANCE).nonzero()[:, 0]
+                found = p[better], t[better], xi[better], outside[better]
+                _keep_deepest(*found, number, least, block, cell, reference)
     return Located(kinds, block, cell, reference)
 
 
@@ -193,16 +196,25 @@ class _Simplices:
         return (self.inverse.index_select(0, t) @ offset)[:, :, 0]
 
 
-class _Curved:
-    """Newton's method for cells whose map is not affine."""
+def _inverses(corners: Tensor, kind: str) -> Iterator[_Simplices | _Curved]:
+    """Ways to find reference coordinates, to be tried in turn."""
+    if corners.shape[1] == corners.shape[2] + 1:
+        yield _Simplices(corners)
+        return
+    nodes = CELL_TYPES[kind].linear.reference_points
+    middle = nodes.mean(0)
+    yield _Curved(corners, kind, [middle])
+    yield _Curved(corners, kind, [*(middle + 0.9 * (nodes - middle))])
 
-    def __init__(self, corners: Tensor, kind: str) -> None:
+
+class _Curved:
+    """Newton's method for cells whose map is not affine, from several starts."""
+
+    def __init__(self, corners: Tensor, kind: str, starts: list[np.ndarray]) -> None:
         self.corners = corners
         self.kind = kind
-        nodes = CELL_TYPES[kind].linear.reference_points
-        middle = nodes.mean(0)
-        starts = [middle, *(middle + 0.9 * (nodes - middle))]
         self.starts = [torch.tensor(start) for start in starts]
+        nodes = CELL_TYPES[kind].linear.reference_points
         self.low = torch.tensor(nodes.min(0)) - 0.5
         self.high = torch.tensor(nodes.max(0)) + 0.5
 

@@ -1,0 +1,291 @@
+"""Linear transfer and point location: exactness for every cell type, rates, oracles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial import Delaunay
+
+from isofield.cells import CELL_TYPES
+from isofield.generation import box, icosphere, plate_with_holes, square
+from isofield.mesh import Mesh
+from isofield.operators import TransferError, linear
+from isofield.operators.closest import closest
+from isofield.operators.location import locate
+from isofield.operators.supermesh import split
+
+KINDS = [name for name, cell in CELL_TYPES.items() if cell.dimension > 1]
+LINE_KINDS = ["line", "line3"]
+
+
+def patch(kind: str, bend: float = 0.0, n: int = 2, seed: int = 0) -> Mesh:
+    """Cells of one type that fill the unit square or cube, their nodes moved a little.
+
+    bend : the nodes beside the corners leave the straight sides by up to this.
+    """
+    cell = CELL_TYPES[kind]
+    shape = {"triangle": "triangle", "quad": "quad", "tetra": "tetra"}.get(
+        cell.linear.name, "hexahedron"
+    )
+    if cell.dimension == 2:
+        base = square(n, shape, jitter=0.2, seed=seed)
+    else:
+        base = box(n, shape, jitter=0.2 if shape == "tetra" else 0.1, seed=seed)
+    ((name, nodes),) = base.cells.items()
+    corners = base.points[nodes]
+    if cell.linear.name == "wedge":
+        corners = np.concatenate(
+            [corners[:, [0, 1, 2, 4, 5, 6]], corners[:, [0, 2, 3, 4, 6, 7]]]
+        )
+    if cell.linear.name == "pyramid":
+        middle = corners.mean(1, keepdims=True)
+        faces = [list(face)[::-1] for _, face in CELL_TYPES[name].facets]
+        corners = np.concatenate(
+            [np.concatenate([corners[:, face], middle], 1) for face in faces]
+        )
+    places = np.stack([corners[:, list(mean)].mean(1) for mean in cell.means], 1)
+    flat = places.reshape(-1, cell.dimension)
+    _, first, number = np.unique(
+        flat.round(9), axis=0, return_index=True, return_inverse=True
+    )
+    points = flat[first]
+    if bend:
+        inner = (np.abs(points - 0.5) < 0.499).all(1)
+        known = np.unique(number.reshape(places.shape[:2])[:, : cell.linear.nodes])
+        inner[known] = False
+        moved = np.random.default_rng(1).uniform(-bend, bend, points.shape)
+        points = points + inner[:, None] * moved
+    return Mesh(points, {kind: number.reshape(places.shape[:2])})
+
+
+def scattered(mesh: Mesh, n: int = 400) -> torch.Tensor:
+    """Points inside, nodes, and means of neighbouring nodes: facets and edges too."""
+    d = mesh.points.shape[1]
+    inside = np.random.default_rng(2).random((n, d))
+    (nodes,) = mesh.cells.values()
+    middles = (mesh.points[nodes[:, 0]] + mesh.points[nodes[:, 1]]) / 2
+    return torch.tensor(np.concatenate([inside, mesh.points, middles]))
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.02])
+@pytest.mark.parametrize("kind", KINDS)
+def test_constants_and_linears_are_exact(kind, bend):
+    mesh = patch(kind, bend)
+    at = scattered(mesh)
+    transfer = linear(mesh, at)
+    x = torch.tensor(mesh.points)
+    torch.testing.assert_close(transfer(x), at, rtol=0, atol=1e-12)
+    one = transfer(torch.ones(len(x)).double())
+    torch.testing.assert_close(one, torch.ones_like(one), rtol=0, atol=1e-12)
+    assert not transfer.facts["outside"].any()
+    if CELL_TYPES[kind].order == 1 and CELL_TYPES[kind].linear.name in (
+        "triangle",
+        "tetra",
+    ):
+        assert float(transfer.values.min()) > -1e-9
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if CELL_TYPES[k].order == 2])
+def test_quadratics_are_exact_on_straight_quadratic_cells(kind):
+    """On affine cells: the reference monomials span them."""
+    name = CELL_TYPES[kind].linear.name
+    mesh = patch(kind) if name in ("triangle", "tetra") else _affine(kind)
+    at = scattered(mesh)
+    x = torch.tensor(mesh.points)
+    transfer = linear(mesh, at)
+    for i in range(x.shape[1]):
+        for j in range(i + 1):
+            u, v = x[:, i] * x[:, j], at[:, i] * at[:, j]
+            torch.testing.assert_close(transfer(u), v, rtol=0, atol=1e-12)
+
+
+def _affine(kind: str) -> Mesh:
+    """`patch` with the nodes of its corners on a regular grid."""
+    import unittest.mock
+
+    from isofield.generation import box as true_box
+    from isofield.generation import square as true_square
+
+    def plain(build):
+        return lambda n, shape, jitter, seed: build(n, shape)
+
+    with unittest.mock.patch.dict(
+        patch.__globals__, {"box": plain(true_box), "square": plain(true_square)}
+    ):
+        return patch(kind)
+
+
+GMSH = {"triangle6": 9, "quad9": 10, "tetra10": 11, "hexahedron27": 12, "wedge18": 13}
+
+
+@pytest.mark.parametrize("kind", ["triangle6", "quad9", "tetra10"])
+def test_curved_cells_against_gmsh(kind):
+    """Random values on curved cells, probed by gmsh, whose node order is other."""
+    gmsh = pytest.importorskip("gmsh", reason="the extra `solvers` is not installed")
+    mesh = patch(kind, 0.02)
+    nodes = mesh.cells[kind]
+    if kind == "tetra10":
+        nodes = nodes[:, [0, 1, 2, 3, 4, 5, 6, 7, 9, 8]]
+    d = mesh.points.shape[1]
+    u = np.random.default_rng(3).random(len(mesh.points))
+    at = np.random.default_rng(4).random((60, 3)) * ([1, 1, 0] if d == 2 else 1)
+    if not gmsh.isInitialized():
+        gmsh.initialize(readConfigFiles=False, interruptible=False)
+    gmsh.option.setNumber("General.Terminal", 0)
+    gmsh.model.add("probe")
+    try:
+        gmsh.model.addDiscreteEntity(d, 1)
+        tags = np.arange(1, len(u) + 1)
+        space = np.zeros((len(u), 3))
+        space[:, :d] = mesh.points
+        gmsh.model.mesh.addNodes(d, 1, tags, space.ravel())
+        gmsh.model.mesh.addElementsByType(1, GMSH[kind], [], (nodes + 1).ravel())
+        view = gmsh.view.add("u")
+        gmsh.view.addModelData(view, 0, "probe", "NodeData", tags, u[:, None])
+        theirs = [gmsh.view.probe(view, *x)[0] for x in at]
+    finally:
+        gmsh.model.remove()
+    ours = linear(mesh, at[:, :d].copy())(u)
+    found = np.array([len(x) > 0 for x in theirs])
+    assert found.mean() > 0.9
+    expected = np.array([x[0] for x in theirs if len(x)])
+    np.testing.assert_allclose(ours[found], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_cells_are_those_of_scipy(d):
+    points = np.random.default_rng(0).random((300, d))
+    found = Delaunay(points)
+    mesh = Mesh(points, {"triangle" if d == 2 else "tetra": found.simplices})
+    at = np.random.default_rng(1).random((2000, d))
+    located = locate(mesh, torch.tensor(at))
+    number = torch.where(located.block < 0, -1, located.cell).numpy()
+    np.testing.assert_array_equal(number, found.find_simplex(at))
+
+
+def smooth(x: torch.Tensor) -> torch.Tensor:
+    return torch.sin(3 * x[:, 0] + 0.5) * torch.cos(2 * x[:, 1]) + x[:, -1] ** 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "order"),
+    [("triangle", 2), ("quad", 2), ("triangle6", 3), ("quad9", 3), ("tetra", 2)],
+)
+def test_rates(kind, order):
+    sizes = (3, 6, 12, 24) if kind != "tetra" else (2, 4, 8, 12)
+    errors = []
+    for n in sizes:
+        mesh = patch(kind, n=n)
+        at = torch.rand(4000, mesh.points.shape[1]).double()
+        v = linear(mesh, at)(smooth(torch.tensor(mesh.points)))
+        errors.append(float((v - smooth(at)).square().mean().sqrt()))
+    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert -slope == pytest.approx(order, abs=0.2)
+
+
+def test_points_in_a_hole_are_outside_and_counted():
+    mesh = plate_with_holes(24)
+    at = torch.rand(4000, 2).double() * 0.9 + 0.05
+    low, high = (torch.tensor(x) for x in (mesh.points.min(0), mesh.points.max(0)))
+    at = low + at * (high - low)
+    # every triangle, tried in turn
+    corners = torch.tensor(mesh.points[mesh.cells["triangle"]])
+    edges = (corners[:, 1:] - corners[:, :1]).mT
+    xi = torch.linalg.solve(edges[:, None], (at - corners[:, :1])[..., None])[..., 0]
+    inside = ((xi >= 0).all(2) & (xi.sum(2) <= 1)).any(0)
+    count = int((~inside).sum())
+    assert count > 50
+    with pytest.raises(TransferError, match=rf"{count} of 4000 targets lie outside"):
+        linear(mesh, at)
+    transfer = linear(mesh, at, outside="nan")
+    assert torch.equal(transfer.missing, ~inside)
+    assert torch.equal(transfer.facts["outside"] > 0, ~inside)
+    u = torch.tensor(mesh.points)
+    assert torch.equal(transfer(u).isnan().all(1), ~inside)
+    near = linear(mesh, at, outside="nearest")(u)
+    moved = (near - at).norm(dim=1)
+    torch.testing.assert_close(moved, transfer.facts["outside"], rtol=1e-9, atol=1e-12)
+
+
+def test_the_nearest_point_of_triangles_and_lines():
+    """Against many points of every triangle; from above, and by how fine they are."""
+    surface = split(icosphere(1))
+    at = torch.randn(200, 3).double()
+    found = closest(surface, at)
+    grid = (
+        torch.tensor([[i, j] for i in range(41) for j in range(41 - i)]).double() / 40
+    )
+    share = torch.cat([1 - grid.sum(1, keepdim=True), grid], 1)
+    samples = torch.einsum("qc,scd->sqd", share, surface.corners).flatten(0, 1)
+    brute = torch.cdist(at, samples, compute_mode="donot_use_mm_for_euclid_dist").amin(
+        1
+    )
+    assert (found.distance <= brute + 1e-12).all()
+    assert (brute - found.distance).max() < 0.02
+    place = torch.einsum("mc,mcd->md", found.share, surface.corners[found.simplex])
+    torch.testing.assert_close((place - at).norm(dim=1), found.distance)
+    ring = split(square(4).boundary())
+    inside = torch.rand(100, 2).double()
+    exact = torch.minimum(inside, 1 - inside).amin(1)
+    torch.testing.assert_close(closest(ring, inside).distance, exact)
+
+
+def test_surfaces_take_the_nearest_point_within_a_distance():
+    sphere = icosphere(3)
+    at = torch.nn.functional.normalize(torch.randn(300, 3).double())
+    with pytest.raises(TransferError, match=r"pass max_distance"):
+        linear(sphere, at)
+    transfer = linear(sphere, at, max_distance=0.05)
+    x = transfer(torch.tensor(sphere.points))
+    gap = transfer.facts["outside"]
+    torch.testing.assert_close((x - at).norm(dim=1), gap, rtol=1e-9, atol=1e-12)
+    # the sagitta of the facets, which falls with the square of their size
+    finer = linear(icosphere(6), at, max_distance=0.05).facts["outside"]
+    assert float(gap.max() / finer.max()) == pytest.approx(4, rel=0.25)
+    far = linear(sphere, 3 * at, max_distance=0.05, outside="nan")
+    assert far.missing.all()
+    on = linear(sphere, sphere)
+    assert float((on(x.new_ones(len(sphere.points))) - 1).abs().max()) < 1e-12
+
+
+def test_adjoint_of_interpolation_spreads_the_measure():
+    source, target = square(6, jitter=0.2), square(9, jitter=0.2, seed=1)
+    transfer = linear(source, target)
+    u, v = torch.rand(49).double(), torch.rand(100).double()
+    left = transfer.target.inner(transfer(u), v)
+    right = transfer.source.inner(u, transfer.adjoint()(v))
+    torch.testing.assert_close(left, right, rtol=1e-12, atol=0)
+    back = transfer.adjoint()
+    torch.testing.assert_close(
+        back.target.integrate(back(v)), back.source.integrate(v), rtol=1e-12, atol=0
+    )
+
+
+def test_flat_and_inverted_cells():
+    mesh = square(5, jitter=0.2)
+    nodes = mesh.cells["triangle"].copy()
+    nodes[::2] = nodes[::2, ::-1]
+    flat = np.array([[0, 0, 1], [2, 3, 2]])
+    odd = Mesh(mesh.points, {"triangle": np.concatenate([flat, nodes])})
+    at = torch.rand(500, 2).double()
+    torch.testing.assert_close(linear(odd, at)(torch.tensor(mesh.points)), at)
+
+
+def test_strongly_graded_meshes():
+    mesh = square(40, grading=1000.0)
+    at = torch.rand(2000, 2).double() ** 3
+    torch.testing.assert_close(linear(mesh, at)(torch.tensor(mesh.points)), at)
+    turned = torch.randperm(len(mesh.cells["triangle"]))
+    other = Mesh(mesh.points, {"triangle": mesh.cells["triangle"][turned.numpy()]})
+    u = torch.rand(len(mesh.points)).double()
+    torch.testing.assert_close(linear(other, at)(u), linear(mesh, at)(u))
+
+
+def test_other_spaces_are_refused():
+    with pytest.raises(TransferError, match=r"2-D and the target in 3-D"):
+        linear(square(3), torch.rand(4, 3))
+    with pytest.raises(ValueError, match=r"needs a source mesh with cells"):
+        linear(Mesh(np.eye(2)), torch.rand(4, 2))
+    with pytest.raises(ValueError, match=r"1 of 2 points are not finite"):
+        linear(square(3), torch.tensor([[0.5, 0.5], [torch.nan, 0.0]]))
