@@ -4,6 +4,10 @@ from isofield.operators.conservative import TransferWarning, conservative
 from isofield.operators.gradient import Gradient, gradient
 from isofield.operators.l2_projection import l2_projection
 from isofield.operators.linear import linear
+from isofield.operators.moving_least_squares import (
+    DegreeWarning,
+    moving_least_squares,
+)
 from isofield.operators.nearest import nearest
 from isofield.operators.operator_file import load_operator, save_operator
 from isofield.operators.sparse import SparseOperator, TransferError, majority
@@ -16,6 +20,8 @@ __all__ = [
     "linear",
     "conservative",
     "l2_projection",
+    "moving_least_squares",
+    "DegreeWarning",
     "majority",
     "save_operator",
     "load_operator",

@@ -41,13 +41,13 @@ def locate(mesh: Mesh, points: Tensor) -> Located:
     """The cell that holds each of M points, exactly, on the boundary too.
 
     A point on a shared facet belongs to the cell in which it lies deepest, among equals
-    to the first, and where cell types meet to the first type; one outside of all cells by less than 1e-10 of a cell counts as
-    inside. Cells without measure hold nothing; the orientation does not matter. Linear
-    simplices are inverted in closed form, other cells by Newton's method, from their
-    middle and, where that leads out of the cell or nowhere, from near each corner: a
-    point inside a cell that is not folded has one solution there. In a mesh of linear
-    simplices points walk from cell to cell first; those that get stuck at a boundary,
-    or end near a facet, are looked up as all others are.
+    to the first, and where cell types meet to the first type; one outside of all cells
+    by less than 1e-10 of a cell counts as inside. Cells without measure hold nothing;
+    the orientation does not matter. Linear simplices are inverted in closed form, other
+    cells by Newton's method, from their middle and, for points that no cell holds then,
+    from near each corner: a point inside a cell that is not folded has one solution
+    there. In a mesh of linear simplices points walk from cell to cell first; those that
+    get stuck at a boundary, or end near a facet, are looked up as all others are.
 
     mesh : its cells of the highest dimension fill the space of the points. points :
     (M, d) float64. Candidates come from a tree of boxes: O((M + T) log T).
