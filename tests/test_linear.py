@@ -203,9 +203,10 @@ def test_points_in_a_hole_are_outside_and_counted():
     assert torch.equal(transfer.facts["outside"] > 0, ~inside)
     u = torch.tensor(mesh.points)
     assert torch.equal(transfer(u).isnan().all(1), ~inside)
-    near = linear(mesh, at, outside="nearest")(u)
-    moved = (near - at).norm(dim=1)
-    torch.testing.assert_close(moved, transfer.facts["outside"], rtol=1e-9, atol=1e-12)
+    near = linear(mesh, at, outside="nearest")
+    moved = (near(u) - at).norm(dim=1)
+    torch.testing.assert_close(moved, near.facts["outside"], rtol=1e-9, atol=1e-12)
+    assert torch.equal(near.facts["outside"] > 0, ~inside)
 
 
 def test_the_nearest_point_of_triangles_and_lines():

@@ -18,7 +18,7 @@ QUERIES = 1_000_000
 
 def tables() -> Iterator[Table]:
     """Building and applying, in the plane and in space; growth with the queries."""
-    plate, block = plate_with_a_hole(0.0046), block_with_a_hole(0.0355)
+    plate, block = plate_with_a_hole(0.0046), block_with_a_hole(0.028)
     yield _against_sample({"triangles": plate, "tetrahedra": block})
     yield _growth(block)
 

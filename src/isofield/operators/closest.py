@@ -55,8 +55,8 @@ def _closest(domain: Split, points: Tensor) -> Closest:
     corners = domain.corners
     tree = KDTree(corners.flatten(0, 1).numpy())
     bound, corner = (torch.from_numpy(np.asarray(x)) for x in tree.query(points))
-    reach = (bound * (1 + 1e-12))[:, None]
-    i, j = overlapping(Boxes(points - reach, points + reach), Boxes.around(corners))
+    reach = bound * (1 + 1e-12)
+    i, j = overlapping(Boxes(points, points, reach), Boxes.around(corners))
     # the simplex of the nearest corner, too, where rounding leaves no other
     m = corners.shape[1] - 1
     i = torch.cat([i, torch.arange(len(points))])

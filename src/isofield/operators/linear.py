@@ -48,7 +48,8 @@ def linear(
     may be; where it is not given, targets lie on the surface up to rounding. Beyond it
     they are outside. For meshes that fill their space it limits outside="nearest".
 
-    facts["outside"] : (M,) the distance to the source, 0 within.
+    facts["outside"] : (M,) the distance to the source, 0 within; inf where
+    outside="nan" asks for no distance.
 
     Raises `TransferError` for targets outside, and for another number of coordinates.
     """
@@ -74,7 +75,9 @@ def linear(
         parts = _shape_functions(source, located)
         missing = located.block < 0
         distance = torch.zeros_like(points[:, 0])
-        if bool(missing.any()):
+        if outside == "nan":
+            distance[missing] = torch.inf
+        elif bool(missing.any()):
             far = missing.nonzero()[:, 0]
             (rows, columns, values), found = _projected(boundary(source), points[far])
             distance[far] = found

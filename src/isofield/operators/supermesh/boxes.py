@@ -17,10 +17,12 @@ AT_ONCE = 1 << 20
 
 
 class Boxes(NamedTuple):
-    """low, high : (S, d) of S boxes."""
+    """low, high : (S, d) of S boxes. reach : (S,) length, within which they look for
+    others; 0 where it is not given."""
 
     low: Tensor
     high: Tensor
+    reach: Tensor | None = None
 
     @classmethod
     def around(cls, corners: Tensor, margin: float = 0.0) -> Boxes:
@@ -31,7 +33,8 @@ class Boxes(NamedTuple):
 
 
 def overlapping(source: Boxes, target: Boxes) -> tuple[Tensor, Tensor]:
-    """(P,) (P,) the numbers of all source and target boxes that share a point."""
+    """(P,) (P,) the numbers of all source and target boxes that share a point, or that
+    lie within the reach of the source."""
     if not len(source.low) or not len(target.low):
         none = torch.zeros(0, dtype=torch.int64, device=source.low.device)
         return none, none
@@ -39,6 +42,7 @@ def overlapping(source: Boxes, target: Boxes) -> tuple[Tensor, Tensor]:
     size = torch.maximum(source.high.amax(0), target.high.amax(0)) - low
     order_s, levels_s = _tree(source, low, size)
     order_t, levels_t = _tree(target, low, size)
+    reaches = _reaches(source.reach, order_s, len(levels_s))
     s = t = torch.zeros(1, dtype=torch.int64, device=low.device)
     for depth in range(1, max(len(levels_s), len(levels_t))):
         # the shallower tree begins to be halved when both have equally many levels left
@@ -49,7 +53,12 @@ def overlapping(source: Boxes, target: Boxes) -> tuple[Tensor, Tensor]:
             for a in range(0, len(s), AT_ONCE)
         ]
         kept = [
-            _meeting(*part, levels_s[max(at_s, 0)], levels_t[max(at_t, 0)])
+            _meeting(
+                *part,
+                levels_s[max(at_s, 0)],
+                levels_t[max(at_t, 0)],
+                reaches[max(at_s, 0)],
+            )
             for part in found
         ]
         s, t = (torch.cat(parts) for parts in zip(*kept, strict=True))
@@ -119,11 +128,27 @@ def _children(s: Tensor, t: Tensor, at_s: int, at_t: int) -> tuple[Tensor, Tenso
     return s, t
 
 
+def _reaches(reach: Tensor | None, order: Tensor, depth: int) -> list[Tensor | None]:
+    """The largest reach in each node of each level, squared."""
+    if reach is None:
+        return [None] * depth
+    leaves = reach.new_zeros(1 << (depth - 1))
+    leaves[: len(order)] = reach[order] ** 2
+    levels = [leaves]
+    while len(levels[-1]) > 1:
+        levels.append(levels[-1].unflatten(0, (-1, 2)).amax(1))
+    return [*levels[::-1]]
+
+
 def _meeting(
-    s: Tensor, t: Tensor, boxes_s: Tensor, boxes_t: Tensor
+    s: Tensor, t: Tensor, boxes_s: Tensor, boxes_t: Tensor, reach: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     a, b = boxes_s.index_select(0, s), boxes_t.index_select(0, t)
     # boxes hold low and -high, so low_a <= high_b is low_a + (-high_b) <= 0
-    meets = ((a[:, 0] + b[:, 1]) <= 0) & ((b[:, 0] + a[:, 1]) <= 0)
-    rows = meets.all(1).nonzero()[:, 0]
+    gap = torch.maximum(a[:, 0] + b[:, 1], b[:, 0] + a[:, 1])
+    if reach is None:
+        meets = (gap <= 0).all(1)
+    else:
+        meets = gap.clamp(min=0).square().sum(1) <= reach.index_select(0, s)
+    rows = meets.nonzero()[:, 0]
     return s[rows], t[rows]
