@@ -116,6 +116,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo-output"))
     parser.add_argument("--cases", type=int, default=240)
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=16)
     options = parser.parse_args()
     main(options.folder, options.cases, options.epochs)
