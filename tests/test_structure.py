@@ -27,6 +27,7 @@ ORDER = [
     "graph",
     "plan",
     "operators",
+    "resampling",
     "layers",
     "models",
     "data",

@@ -14,6 +14,7 @@ from isofield.cli.info import info
 from isofield.cli.plot import plot
 from isofield.cli.predict import predict
 from isofield.cli.reporting import Outcome, warnings_as_lines
+from isofield.cli.resample import resample
 from isofield.cli.train import train
 
 DEBUG = "--debug"
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (info, convert, train, predict, plot):
+for command in (info, convert, resample, train, predict, plot):
     app.command()(command)
 
 

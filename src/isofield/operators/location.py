@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -14,17 +15,16 @@ from isofield.mesh import Mesh
 from isofield.operators.supermesh.boxes import Boxes, morton, overlapping
 from isofield.topology import number_rows
 
-# how far outside, in reference coordinates, a point still counts as inside: rounding
+# how far outside, in reference coordinates, a point still counts as inside; where
+# coordinates are large, ROUNDING of them over the height of the cell
 TOLERANCE = 1e-10
+ROUNDING = 16 * torch.finfo(torch.float64).eps
 # a point this deep in a cell lies in no other
 DEEP = 1e-8
 WALK = 64
 CONVERGED = 1e-13
 MOST_STEPS = 30
 AT_ONCE = 1 << 18
-# by how much of its size a cell may leave the box of its nodes: sides of second order
-# by an eighth of the second difference at most, with both others bent too
-MARGIN = {1: 1e-9, 2: 0.5}
 
 
 class Located(NamedTuple):
@@ -60,7 +60,7 @@ def locate(mesh: Mesh, points: Tensor) -> Located:
     block = torch.full((len(points),), -1)
     cell = torch.zeros(len(points), dtype=torch.int64)
     reference = points.new_zeros(len(points), mesh.dimension)
-    least = torch.full((len(points),), TOLERANCE, dtype=torch.float64)
+    least = torch.full((len(points),), torch.inf, dtype=torch.float64)
     places = torch.tensor(mesh.points)
     rest = torch.arange(len(points))
     if len(kinds) == 1 and CELL_TYPES[kinds[0]].nodes == mesh.dimension + 1:
@@ -68,7 +68,7 @@ def locate(mesh: Mesh, points: Tensor) -> Located:
         rest = _walk(_Simplices(places[nodes]), nodes, points, block, cell, reference)
     for number, kind in enumerate(kinds):
         corners = places[torch.tensor(mesh.cells[kind])]
-        boxes = Boxes.around(corners, MARGIN[CELL_TYPES[kind].order])
+        boxes = _boxes(corners, kind)
         i, j = overlapping(Boxes(points[rest], points[rest]), boxes)
         i = rest[i]
         for invert in _inverses(corners, kind):
@@ -79,7 +79,7 @@ def locate(mesh: Mesh, points: Tensor) -> Located:
                 p, t = i[a : a + AT_ONCE], j[a : a + AT_ONCE]
                 xi = invert(points.index_select(0, p), t)
                 outside = beyond(xi, kind)
-                better = (outside <= TOLERANCE).nonzero()[:, 0]
+                better = (outside <= invert.tolerance[t]).nonzero()[:, 0]
                 found = p[better], t[better], xi[better], outside[better]
                 _keep_deepest(*found, number, least, block, cell, reference)
     return Located(kinds, block, cell, reference)
@@ -163,6 +163,34 @@ def _keep_deepest(
     block[p], cell[p], reference[p], least[p] = number, t, xi, found[p]
 
 
+def _boxes(corners: Tensor, kind: str) -> Boxes:
+    """Boxes that hold the cells (T, n, d), curved ones too.
+
+    A linear cell lies in the hull of its corners. One of second order differs from the
+    linear cell on its corners by at most the Lebesgue constant times the largest such
+    difference at a node.
+    """
+    cell = CELL_TYPES[kind]
+    nodes = corners[:, : cell.linear.nodes]
+    at_nodes = torch.tensor(cell.linear.shape(cell.reference_points))
+    off = corners - torch.einsum("nl,tld->tnd", at_nodes, nodes)
+    more = _lebesgue(kind) * off.abs().amax(1)
+    size = (nodes.amax(1) - nodes.amin(1)).amax(1, keepdim=True)
+    more = more + TOLERANCE * size + ROUNDING * corners.abs().max()
+    return Boxes(nodes.amin(1) - more, nodes.amax(1) + more)
+
+
+@lru_cache
+def _lebesgue(kind: str) -> float:
+    """The largest sum of the shape functions' sizes in the cell, and a tenth more."""
+    cell = CELL_TYPES[kind]
+    low, high = cell.reference_points.min(0), cell.reference_points.max(0)
+    axes = [np.linspace(a, b, 13) for a, b in zip(low, high, strict=True)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, cell.dimension)
+    grid = grid[beyond(torch.from_numpy(grid), kind).numpy() <= 1e-12]
+    return 1.1 * float(np.abs(cell.shape(grid)).sum(1).max())
+
+
 def beyond(xi: Tensor, kind: str) -> Tensor:
     """(K,) how far reference coordinates (K, m) lie outside of a cell; <= 0 inside."""
     shape = CELL_TYPES[kind].linear.name
@@ -190,6 +218,8 @@ class _Simplices:
         self.inverse = torch.linalg.inv(edges)
         # a cell without measure holds nothing
         self.inverse[flat] = torch.nan
+        steepest = torch.nan_to_num(self.inverse).norm(dim=2).amax(1)
+        self.tolerance = TOLERANCE + ROUNDING * corners.abs().max() * steepest
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         offset = (x - self.origin.index_select(0, t))[:, :, None]
@@ -214,6 +244,12 @@ class _Curved:
         self.corners = corners
         self.kind = kind
         self.starts = [torch.tensor(start) for start in starts]
+        apart = torch.cdist(corners, corners)
+        apart.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+        shortest = apart.amin((1, 2))
+        large = ROUNDING * corners.abs().max() / shortest
+        self.tolerance = TOLERANCE + large
+        self.converged = 1e-11 + large
         nodes = CELL_TYPES[kind].linear.reference_points
         self.low = torch.tensor(nodes.min(0)) - 0.5
         self.high = torch.tensor(nodes.max(0)) + 0.5
@@ -223,7 +259,9 @@ class _Curved:
         open_ = torch.arange(len(x))
         for start in self.starts:
             xi, residual = self._newton(x[open_], t[open_], start)
-            inside = (residual <= 1e-11) & (beyond(xi, self.kind) <= TOLERANCE)
+            number = t[open_]
+            inside = residual <= self.converged[number]
+            inside &= beyond(xi, self.kind) <= self.tolerance[number]
             result[open_[inside]] = xi[inside]
             open_ = open_[~inside]
             if not len(open_):

@@ -75,7 +75,7 @@ class SparseOperator(Plan):
         for values that are not finite unless `masked`, and for `masked` where entries
         are negative or a mass matrix is solved, so that no renormalization is right.
         """
-        field_ = torch.as_tensor(u)
+        field_ = _tensor(u)
         self._check(field_, masked)
         if not field_.is_floating_point():
             result = self._picked(field_)
@@ -215,6 +215,13 @@ def _weights(side: Discretization | None) -> Tensor:
     return side.weights
 
 
+def _tensor(u: Tensor | np.ndarray) -> Tensor:
+    """The same values, copied where they are read-only, as those of a mesh are."""
+    if isinstance(u, np.ndarray) and not u.flags.writeable:
+        u = u.copy()
+    return torch.as_tensor(u)
+
+
 def majority(operator: SparseOperator, labels: Values) -> Values:
     """(N,) labels -> (M,) for each target the label with the largest sum of entries.
 
@@ -222,7 +229,7 @@ def majority(operator: SparseOperator, labels: Values) -> Values:
     `TransferError` for labels of another shape or kind, for an operator with a mass
     matrix, and where a target has no entry.
     """
-    given = torch.as_tensor(labels)
+    given = _tensor(labels)
     m, n = operator.shape
     if given.shape != (n,) or given.is_floating_point():
         raise TransferError(

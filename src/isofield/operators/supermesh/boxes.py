@@ -50,7 +50,7 @@ def overlapping(source: Boxes, target: Boxes) -> tuple[Tensor, Tensor]:
         at_t = depth - max(len(levels_s) - len(levels_t), 0)
         found = [
             _children(s[a : a + AT_ONCE], t[a : a + AT_ONCE], at_s, at_t)
-            for a in range(0, len(s), AT_ONCE)
+            for a in range(0, max(len(s), 1), AT_ONCE)
         ]
         kept = [
             _meeting(
