@@ -5,12 +5,14 @@ from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
 from isofield.layers.pooling import lattice_pooling, pool, unpool
+from isofield.layers.resample import Resample
 
 __all__ = [
     "Operator",
     "KernelIntegral",
     "KernelBasis",
     "Mixing",
+    "Resample",
     "MeasureNorm",
     "lattice_pooling",
     "pool",

@@ -12,6 +12,7 @@ import torch
 from isofield.layers import moments, norm, pooling
 from isofield.layers.kernel_integral import KernelIntegral
 from isofield.layers.operator import Operator
+from isofield.layers.resample import Resample
 from isofield.models import GNO
 from isofield.testing.adapters import Moments, Normed, PooledAndBack
 from isofield.testing.assertions import (
@@ -221,6 +222,14 @@ register(
     lambda dimension: Moments(RADIUS[dimension], count=1),
     channels=1,
     covers=(moments.domain_moments,),
+    rate=1.75,
+    motion="rigid",
+)
+register(
+    "moving least squares",
+    lambda dimension: Resample(RADIUS[dimension]),
+    channels=3,
+    covers=(Resample,),
     rate=1.75,
     motion="rigid",
 )

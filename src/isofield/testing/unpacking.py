@@ -46,6 +46,12 @@ def assert_unpacks(packed: Any, parts: Sequence[Any], where: str = "batch") -> N
     elif isinstance(first, tuple):
         for i, whole in enumerate(packed):
             assert_unpacks(whole, [part[i] for part in parts], f"{where}[{i}]")
+    elif isinstance(first, dict):
+        for name, whole in packed.items():
+            assert_unpacks(whole, [part[name] for part in parts], f"{where}[{name!r}]")
+    elif first is None or isinstance(first, str):
+        for part in parts:
+            _require_same(packed, part, where)
     elif is_dataclass(first):
         for name in (f.name for f in fields(first)):
             values = [getattr(part, name) for part in parts]
@@ -53,7 +59,8 @@ def assert_unpacks(packed: Any, parts: Sequence[Any], where: str = "batch") -> N
     else:
         raise AssertionError(
             f"{where}: {type(first).__name__} is nothing that a batch can hold; "
-            "expected tensors, graphs, discretizations, plans or tuples of these"
+            "expected tensors, graphs, discretizations, plans, tuples or dictionaries "
+            "of these, words or None"
         )
 
 
