@@ -429,8 +429,18 @@ def test_wrong_batches_are_rejected():
 
 
 def test_what_no_batch_can_hold_is_named():
-    with pytest.raises(AssertionError, match="str is nothing that a batch can hold"):
-        assert_unpacks("abc", ["abc"])
+    with pytest.raises(AssertionError, match="set is nothing that a batch can hold"):
+        assert_unpacks({1}, [{1}])
+
+
+def test_words_and_dictionaries_are_those_of_every_sample():
+    one = torch.ones(2)
+    assert_unpacks({"a": torch.ones(4)}, [{"a": one}, {"a": one}])
+    assert_unpacks("linear", ["linear", "linear"])
+    with pytest.raises(AssertionError, match=r"batch\['a'\]"):
+        assert_unpacks({"a": torch.zeros(4)}, [{"a": one}, {"a": one}])
+    with pytest.raises(AssertionError, match="expected 'nearest', got 'linear'"):
+        assert_unpacks("linear", ["linear", "nearest"])
 
 
 def samples(**extra: Tensor) -> list[Sample]:
