@@ -41,6 +41,9 @@ def boundary(mesh: Mesh) -> Split:
 def closest(domain: Split, points: Tensor) -> Closest:
     """The nearest point of a set of simplices to each of M points, exactly.
 
+    Of the simplices, that is: bilinear and curved cells are taken by their split, which
+    lies O(h^2) from them. Far points meet many candidates and cost more.
+
     domain : simplices of dimension m = 1 or 2. points : (M, d). Of simplices at the
     same distance the first counts. The nearest corner bounds the distance, and the tree
     of boxes gives the simplices within that bound.

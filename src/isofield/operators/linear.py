@@ -44,9 +44,9 @@ def linear(
     the largest distance, the value at the nearest point of the boundary, or NaN.
 
     On a surface (a curve) in space, each target takes the value at the nearest point of
-    the surface, linear on the simplices of its cells. max_distance : length, how far it
-    may be; where it is not given, targets lie on the surface up to rounding. Beyond it
-    they are outside. For meshes that fill their space it limits outside="nearest".
+    the surface, linear on the simplices of its cells, so of order 2. max_distance :
+    length, how far it may be; where it is not given, targets lie on the surface up to
+    rounding. Beyond it they are outside. For meshes that fill their space it limits outside="nearest".
 
     facts["outside"] : (M,) the distance to the source, 0 within; inf where
     outside="nan" asks for no distance.

@@ -32,9 +32,13 @@ def nearest(
     max_distance : length; targets further than that from every source are an error, or
     NaN with outside="nan". facts["distance"] : (M,) to the source that was taken.
 
-    Raises `TransferError` for targets too far away, `ValueError` for points in spaces
-    of different dimension or that are not finite.
+    Raises `TransferError` for targets too far away and for points in spaces of
+    different dimension, `ValueError` for points that are not finite.
     """
+    if outside not in ("error", "nan"):
+        raise ValueError(f"outside: expected 'error' or 'nan', got {outside!r}")
+    if max_distance is not None and not max_distance >= 0:
+        raise ValueError(f"max_distance: expected a length, got {max_distance}")
     a, b = points_of(source, source_at), points_of(target, target_at)
     check_spaces(a.points, b.points)
     column = nearest_numbers(a.points, b.points)
