@@ -46,7 +46,8 @@ def linear(
     On a surface (a curve) in space, each target takes the value at the nearest point of
     the surface, linear on the simplices of its cells, so of order 2. max_distance :
     length, how far it may be; where it is not given, targets lie on the surface up to
-    rounding. Beyond it they are outside. For meshes that fill their space it limits outside="nearest".
+    rounding. Beyond it they are outside. For meshes that fill their space it limits
+    outside="nearest".
 
     facts["outside"] : (M,) the distance to the source, 0 within; inf where
     outside="nan" asks for no distance.
