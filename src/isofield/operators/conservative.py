@@ -227,10 +227,11 @@ def _check_twice(coverage: Tensor) -> None:
 
 def _check_coverage(coverage: Tensor, used: float, notable: float) -> None:
     short = int((coverage < 1 - notable).sum())
+    lost = max(0.0, 1 - used)  # rounding may use a little more than all
     if short or used < 1 - notable:
         warnings.warn(
             f"{short} of {len(coverage)} target cells are covered by less than "
-            f"{100 * (1 - notable):g} %, and {100 * (1 - used):.3g} % of the source's "
+            f"{100 * (1 - notable):g} %, and {100 * lost:.3g} % of the source's "
             "measure lies outside of the target: the integral over the overlap is kept",
             TransferWarning,
             stacklevel=4,
