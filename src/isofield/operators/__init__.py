@@ -1,5 +1,6 @@
 """Linear operators between fields on discretizations."""
 
+from isofield.operators.bounded import bounded
 from isofield.operators.conservative import TransferWarning, conservative
 from isofield.operators.gradient import Gradient, gradient
 from isofield.operators.l2_projection import l2_projection
@@ -20,6 +21,7 @@ __all__ = [
     "linear",
     "conservative",
     "l2_projection",
+    "bounded",
     "moving_least_squares",
     "DegreeWarning",
     "majority",
