@@ -9,6 +9,7 @@ from scipy.spatial import Delaunay
 
 from isofield.cells import CELL_TYPES
 from isofield.generation import box, icosphere, plate_with_holes, square
+from isofield.io.gmsh.elements import BY_CELL_TYPE
 from isofield.mesh import Mesh
 from isofield.operators import TransferError, linear
 from isofield.operators.closest import closest
@@ -116,17 +117,20 @@ def _affine(kind: str) -> Mesh:
         return patch(kind)
 
 
-GMSH = {"triangle6": 9, "quad9": 10, "tetra10": 11, "hexahedron27": 12, "wedge18": 13}
+GMSH = [kind for kind in KINDS if kind in BY_CELL_TYPE]
 
 
-@pytest.mark.parametrize("kind", ["triangle6", "quad9", "tetra10"])
-def test_curved_cells_against_gmsh(kind):
-    """Random values on curved cells, probed by gmsh, whose node order is other."""
+@pytest.mark.parametrize(
+    ("kind", "bend"),
+    # gmsh does not invert the map of curved pyramids in a tenth of the points
+    [(k, b) for k in GMSH for b in (0.0, 0.02) if b == 0 or k[:7] != "pyramid"],
+)
+def test_all_cells_against_gmsh(kind, bend):
+    """Random values, probed by gmsh, whose node order is other."""
     gmsh = pytest.importorskip("gmsh", reason="the extra `solvers` is not installed")
-    mesh = patch(kind, 0.02)
-    nodes = mesh.cells[kind]
-    if kind == "tetra10":
-        nodes = nodes[:, [0, 1, 2, 3, 4, 5, 6, 7, 9, 8]]
+    mesh = patch(kind, bend)
+    element = BY_CELL_TYPE[kind]
+    nodes = element.from_vtk(mesh.cells[kind])
     d = mesh.points.shape[1]
     u = np.random.default_rng(3).random(len(mesh.points))
     at = np.random.default_rng(4).random((60, 3)) * ([1, 1, 0] if d == 2 else 1)
@@ -140,7 +144,7 @@ def test_curved_cells_against_gmsh(kind):
         space = np.zeros((len(u), 3))
         space[:, :d] = mesh.points
         gmsh.model.mesh.addNodes(d, 1, tags, space.ravel())
-        gmsh.model.mesh.addElementsByType(1, GMSH[kind], [], (nodes + 1).ravel())
+        gmsh.model.mesh.addElementsByType(1, element.code, [], (nodes + 1).ravel())
         view = gmsh.view.add("u")
         gmsh.view.addModelData(view, 0, "probe", "NodeData", tags, u[:, None])
         theirs = [gmsh.view.probe(view, *x)[0] for x in at]
@@ -148,9 +152,9 @@ def test_curved_cells_against_gmsh(kind):
         gmsh.model.remove()
     ours = linear(mesh, at[:, :d].copy())(u)
     found = np.array([len(x) > 0 for x in theirs])
-    assert found.mean() > 0.9
+    assert found.mean() > 0.85
     expected = np.array([x[0] for x in theirs if len(x)])
-    np.testing.assert_allclose(ours[found], expected, rtol=1e-9)
+    np.testing.assert_allclose(ours[found], expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("d", [2, 3])
