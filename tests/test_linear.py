@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,9 +13,9 @@ from isofield.cells import CELL_TYPES
 from isofield.generation import box, icosphere, plate_with_holes, square
 from isofield.io.gmsh.elements import BY_CELL_TYPE
 from isofield.mesh import Mesh
-from isofield.operators import TransferError, linear
+from isofield.operators import TransferError, compiled, linear
 from isofield.operators.closest import closest
-from isofield.operators.location import locate
+from isofield.operators.location import beyond, locate
 from isofield.operators.supermesh import split
 
 KINDS = [name for name, cell in CELL_TYPES.items() if cell.dimension > 1]
@@ -166,6 +168,53 @@ def test_cells_are_those_of_scipy(d):
     located = locate(mesh, torch.tensor(at))
     number = torch.where(located.block < 0, -1, located.cell).numpy()
     np.testing.assert_array_equal(number, found.find_simplex(at))
+
+
+@pytest.mark.parametrize("mesh", [plate_with_holes(12), box(6, jitter=0.2)])
+def test_compiled_walks_end_where_the_others_do(mesh, monkeypatch):
+    """With flat cells among them, and points outside and on facets."""
+    pytest.importorskip("numba", reason="the extra `fast` is not installed")
+    points = mesh.points.copy()
+    points[0] = points[1]
+    mesh = Mesh(points, mesh.cells)
+    low, high = points.min(0), points.max(0)
+    at = low + (high - low) * (
+        1.1 * np.random.default_rng(0).random((60_000, len(low)))
+    )
+    at = torch.tensor(np.concatenate([at, scattered(mesh).numpy()]))
+    fast = locate(mesh, at)
+    assert "isofield.operators.compiled.walking" in sys.modules
+    monkeypatch.setattr(compiled, "worth", lambda count: False)
+    slow = locate(mesh, at)
+    assert torch.equal(fast.block, slow.block)
+    assert torch.equal(fast.cell[fast.block >= 0], slow.cell[slow.block >= 0])
+    torch.testing.assert_close(fast.reference, slow.reference, rtol=0, atol=1e-12)
+
+
+CURVED = [k for k in KINDS if CELL_TYPES[k].linear.name not in ("triangle", "tetra")]
+
+
+@pytest.mark.parametrize("kind", [*CURVED, "triangle6", "tetra10"])
+def test_every_point_of_a_strongly_bent_cell_is_found(kind):
+    """Nodes moved by up to a third, as long as the cell is not folded."""
+    cell, rng = CELL_TYPES[kind], np.random.default_rng(0)
+    nodes = cell.reference_points
+    xi = rng.uniform(nodes.min(0), nodes.max(0), (400, cell.dimension))
+    xi = xi[beyond(torch.tensor(xi), kind).numpy() <= 0]
+    inner = 0.999 * nodes + 0.001 * nodes.mean(0)
+    count = 0
+    while count < 10:
+        bent = nodes + rng.uniform(-0.35, 0.35, nodes.shape) * rng.random()
+        slope = cell.gradient(np.concatenate([xi, inner]))
+        if np.linalg.det(np.einsum("nd,knr->kdr", bent, slope)).min() <= 0.02:
+            continue
+        count += 1
+        mesh = Mesh(bent, {kind: np.arange(len(bent))[None]})
+        located = locate(mesh, torch.tensor(cell.shape(xi) @ bent))
+        assert bool((located.block == 0).all())
+        torch.testing.assert_close(
+            located.reference, torch.tensor(xi), atol=1e-8, rtol=0
+        )
 
 
 def smooth(x: torch.Tensor) -> torch.Tensor:

@@ -107,12 +107,28 @@ def _shape_functions(mesh: Mesh, located: Located) -> Triplets:
     """Rows, columns and values for all points that lie in a cell."""
     parts = []
     for number, kind in enumerate(located.kinds):
+        if CELL_TYPES[kind].nodes == mesh.dimension + 1:
+            parts.append(_barycentric(mesh.cells[kind], located, number))
+            continue
         rows = (located.block == number).nonzero()[:, 0]
         shape = CELL_TYPES[kind].shape(located.reference[rows].numpy())
         nodes = torch.tensor(mesh.cells[kind])[located.cell[rows]]
         parts.append(_flattened(rows, nodes, torch.from_numpy(shape)))
     rows, columns, values = (torch.cat(x) for x in zip(*parts, strict=True))
     return rows, columns, values
+
+
+def _barycentric(cells: np.ndarray, located: Located, number: int) -> Triplets:
+    """The same for linear simplices, each point's entries sorted by their column."""
+    nodes, place = torch.tensor(cells).sort(1)
+    rows = located.block == number
+    whole = bool(rows.all())
+    rows = torch.arange(len(rows)) if whole else rows.nonzero()[:, 0]
+    cell = located.cell if whole else located.cell[rows]
+    xi = located.reference if whole else located.reference[rows]
+    values = torch.cat([1 - xi.sum(1, keepdim=True), xi], 1)
+    values = values.gather(1, place.index_select(0, cell))
+    return _flattened(rows, nodes.index_select(0, cell), values)
 
 
 def _projected(domain: Split, points: Tensor) -> tuple[Triplets, Tensor]:
@@ -124,6 +140,9 @@ def _projected(domain: Split, points: Tensor) -> tuple[Triplets, Tensor]:
 
 def _flattened(rows: Tensor, nodes: Tensor, values: Tensor) -> Triplets:
     kept = values != 0
+    if bool(kept.all()):
+        rows = rows.repeat_interleave(nodes.shape[1])
+        return rows, nodes.flatten(), values.flatten()
     return rows[:, None].expand_as(nodes)[kept], nodes[kept], values[kept]
 
 

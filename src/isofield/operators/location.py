@@ -12,6 +12,7 @@ from torch import Tensor
 
 from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh
+from isofield.operators import compiled
 from isofield.operators.supermesh.boxes import Boxes, morton, overlapping
 from isofield.topology import number_rows
 
@@ -107,6 +108,23 @@ def _walk(
     start = torch.searchsorted(key[order], own[sorted_points])
     at = order[start.clamp(max=len(order) - 1)]
     neighbour = _neighbours(nodes)
+    if compiled.worth(len(points)):
+        from isofield.operators.compiled.walking import walk
+
+        stuck = walk(
+            points.numpy(),
+            sorted_points.numpy(),
+            at.numpy(),
+            simplices.origin.contiguous().numpy(),
+            simplices.inverse.contiguous().numpy(),
+            neighbour.numpy(),
+            DEEP,
+            cell.numpy(),
+            reference.numpy(),
+        )
+        stuck = torch.from_numpy(stuck)
+        block[~stuck] = 0
+        return stuck.nonzero()[:, 0]
     open_, stuck = sorted_points, []
     for _ in range(WALK):
         xi = simplices(points.index_select(0, open_), at)
@@ -211,19 +229,33 @@ class _Simplices:
     def __init__(self, corners: Tensor) -> None:
         self.origin = corners[:, 0]
         self.centre = corners.mean(1)
-        edges = (corners[:, 1:] - corners[:, :1]).mT
-        det = torch.linalg.det(edges)
-        flat = det == 0
-        edges = torch.where(flat[:, None, None], torch.eye(edges.shape[1]), edges)
-        self.inverse = torch.linalg.inv(edges)
+        edges = corners[:, 1:] - corners[:, :1]
+        normals, det = _cofactors(edges)
         # a cell without measure holds nothing
-        self.inverse[flat] = torch.nan
-        steepest = torch.nan_to_num(self.inverse).norm(dim=2).amax(1)
+        det = torch.where(det == 0, torch.nan, det)
+        self.inverse = normals / det[:, None, None]
+        steepest = torch.nan_to_num(self.inverse).square().sum(2).amax(1).sqrt()
         self.tolerance = TOLERANCE + ROUNDING * corners.abs().max() * steepest
 
     def __call__(self, x: Tensor, t: Tensor) -> Tensor:
         offset = (x - self.origin.index_select(0, t))[:, :, None]
         return (self.inverse.index_select(0, t) @ offset)[:, :, 0]
+
+
+def _cofactors(edges: Tensor) -> tuple[Tensor, Tensor]:
+    """(T, d, d) rows `n_r` with `n_r . edge_s = det` for r = s and 0 else, (T,) det."""
+    d = edges.shape[2]
+    if d == 1:
+        return torch.ones_like(edges), edges[:, 0, 0]
+    a, b = edges[:, 0], edges[:, 1]
+    if d == 2:
+        normals = torch.stack([b[:, 1], -b[:, 0], -a[:, 1], a[:, 0]], 1).view(-1, 2, 2)
+    else:
+        c = edges[:, 2]
+        normals = torch.stack(
+            [torch.linalg.cross(*pair) for pair in ((b, c), (c, a), (a, b))], 1
+        )
+    return normals, (normals[:, 0] * a).sum(1)
 
 
 def _inverses(corners: Tensor, kind: str) -> Iterator[_Simplices | _Curved]:

@@ -16,7 +16,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from isofield.operators.supermesh.clipping import barycentric, clipped, coordinates
+from isofield.operators import compiled
+from isofield.operators.supermesh.clipping import (
+    barycentric,
+    clipped,
+    coordinates,
+    measured,
+)
 from isofield.operators.supermesh.splitting import (
     Split,
     cell_centroids,
@@ -78,8 +84,14 @@ def pieces(source: Split, target: Split) -> Iterator[Pieces]:
 
 def overlaps(source: Split, target: Split) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """`pieces` without where they are: source (K,), target (K,), measure (K,)."""
-    find = clipped if _flat(source) else clipped_on_surface
-    for s, t, corners in find(source, target):
+    if not _flat(source):
+        found = clipped_on_surface(source, target)
+    elif compiled.worth(len(source.measure)):
+        yield from measured(source, target)
+        return
+    else:
+        found = clipped(source, target)
+    for s, t, corners in found:
         yield s, t, torch.linalg.det(corners).abs() * target.measure[t]
 
 

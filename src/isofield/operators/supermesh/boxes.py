@@ -13,7 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from isofield.operators import compiled
+
 AT_ONCE = 1 << 20
+# the boxes of both, and the reach of the source or None, of one level
+_Level = tuple[Tensor, Tensor, Tensor | None]
 
 
 class Boxes(NamedTuple):
@@ -44,24 +48,19 @@ def overlapping(source: Boxes, target: Boxes) -> tuple[Tensor, Tensor]:
     order_t, levels_t = _tree(target, low, size)
     reaches = _reaches(source.reach, order_s, len(levels_s))
     s = t = torch.zeros(1, dtype=torch.int64, device=low.device)
+    step = _step
+    if low.device.type == "cpu" and compiled.worth(len(order_s) + len(order_t)):
+        step = _compiled_step
     for depth in range(1, max(len(levels_s), len(levels_t))):
         # the shallower tree begins to be halved when both have equally many levels left
         at_s = depth - max(len(levels_t) - len(levels_s), 0)
         at_t = depth - max(len(levels_s) - len(levels_t), 0)
-        found = [
-            _children(s[a : a + AT_ONCE], t[a : a + AT_ONCE], at_s, at_t)
-            for a in range(0, max(len(s), 1), AT_ONCE)
-        ]
-        kept = [
-            _meeting(
-                *part,
-                levels_s[max(at_s, 0)],
-                levels_t[max(at_t, 0)],
-                reaches[max(at_s, 0)],
-            )
-            for part in found
-        ]
-        s, t = (torch.cat(parts) for parts in zip(*kept, strict=True))
+        children = (
+            levels_s[max(at_s, 0)],
+            levels_t[max(at_t, 0)],
+            reaches[max(at_s, 0)],
+        )
+        s, t = step(s, t, at_s > 0, at_t > 0, children)
     return order_s[s], order_t[t]
 
 
@@ -117,12 +116,41 @@ def _spread(bits: Tensor, d: int) -> Tensor:
     return bits
 
 
-def _children(s: Tensor, t: Tensor, at_s: int, at_t: int) -> tuple[Tensor, Tensor]:
+def _step(
+    s: Tensor, t: Tensor, halved_s: bool, halved_t: bool, children: _Level
+) -> tuple[Tensor, Tensor]:
+    """The pairs of children that meet."""
+    found = [
+        _meeting(
+            *_children(s[a : a + AT_ONCE], t[a : a + AT_ONCE], halved_s, halved_t),
+            *children,
+        )
+        for a in range(0, max(len(s), 1), AT_ONCE)
+    ]
+    s, t = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return s, t
+
+
+def _compiled_step(
+    s: Tensor, t: Tensor, halved_s: bool, halved_t: bool, children: _Level
+) -> tuple[Tensor, Tensor]:
+    from isofield.operators.compiled.descending import meeting
+
+    boxes_s, boxes_t, reach = children
+    squared = boxes_s.new_zeros(0) if reach is None else reach
+    arrays = (x.numpy() for x in (boxes_s, boxes_t, squared))
+    found = meeting(s.numpy(), t.numpy(), halved_s, halved_t, *arrays)
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+
+def _children(
+    s: Tensor, t: Tensor, halved_s: bool, halved_t: bool
+) -> tuple[Tensor, Tensor]:
     """The pairs of halves of pairs of nodes; a tree that waits is not halved."""
-    if at_s > 0:
+    if halved_s:
         s = (2 * s[:, None] + torch.arange(2, device=s.device)).flatten()
         t = t.repeat_interleave(2)
-    if at_t > 0:
+    if halved_t:
         t = (2 * t[:, None] + torch.arange(2, device=t.device)).flatten()
         s = s.repeat_interleave(2)
     return s, t

@@ -31,6 +31,23 @@ def clipped(source: Split, target: Split) -> Iterator[tuple[Tensor, Tensor, Tens
         yield cut_off(s[rows], t[rows], corners[rows])
 
 
+def measured(source: Split, target: Split) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Source and target number, and the measure of what they share, compiled."""
+    from isofield.operators.compiled.clipping import shares
+
+    found = overlapping(Boxes.around(source.corners), Boxes.around(target.corners))
+    maps = [
+        array.contiguous().numpy()
+        for side in (source, target)
+        for array in (side.corners, barycentric(side.corners))
+    ]
+    for s, t in zip(*(pairs.split(AT_ONCE) for pairs in found), strict=True):
+        share = torch.from_numpy(shares(*maps, s.numpy(), t.numpy()))
+        rows = (share > 0).nonzero()[:, 0]
+        s, t = s[rows], t[rows]
+        yield s, t, share[rows] * target.measure[t]
+
+
 def cut_off(s: Tensor, t: Tensor, corners: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """What is left of simplices above λ_k = 0 for all k."""
     for k in range(corners.shape[2]):
