@@ -37,7 +37,16 @@ ORDER = [
     "train",
     "predict",
 ]
-LEAVES = {"generation", "io", "plot", "audit", "testing", "cli", "__main__"}
+LEAVES = {
+    "generation",
+    "io",
+    "plot",
+    "audit",
+    "testing",
+    "remeshing",
+    "cli",
+    "__main__",
+}
 DOORS = {
     "meshio": {"io"},
     "meshlane": {"io"},
