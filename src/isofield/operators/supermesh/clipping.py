@@ -36,13 +36,13 @@ def measured(source: Split, target: Split) -> Iterator[tuple[Tensor, Tensor, Ten
     from isofield.operators.compiled.clipping import shares
 
     found = overlapping(Boxes.around(source.corners), Boxes.around(target.corners))
-    maps = [
+    a, to_a, b, to_b = (
         array.contiguous().numpy()
         for side in (source, target)
         for array in (side.corners, barycentric(side.corners))
-    ]
+    )
     for s, t in zip(*(pairs.split(AT_ONCE) for pairs in found), strict=True):
-        share = torch.from_numpy(shares(*maps, s.numpy(), t.numpy()))
+        share = torch.from_numpy(shares(a, to_a, b, to_b, s.numpy(), t.numpy()))
         rows = (share > 0).nonzero()[:, 0]
         s, t = s[rows], t[rows]
         yield s, t, share[rows] * target.measure[t]
