@@ -30,8 +30,8 @@ def subsample(
         w_i = sum_j (1 - |x_i - x_j| / 2r)^8   over those left with |x_i - x_j| < 2r
 
     until n are left. 2r is the side s of the largest cubes of a lattice of which n hold
-    points, about the spacing of a densest packing of n points (1.07 s in the plane, 1.12
-    s in space, 0.88 s on surfaces), whatever the dimension and the density of the
+    points, about the spacing of a densest packing of n points (1.07 s in the plane,
+    1.12 s in space, 0.88 s on surfaces), whatever the dimension and the density of the
     cloud. Candidates are one point in each cube of side s/2, s/3 or s/4, so that the
     cost is that of n, not of the densest place. The smallest distance is 0.6 to 0.8 of
     the densest packing's where the cloud is dense enough.

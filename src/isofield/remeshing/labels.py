@@ -53,7 +53,7 @@ def labelled(mesh: Mesh, kind: str) -> tuple[Labelled, Names]:
     for name, mask in inside.items():
         # a set on the boundary may hold all points of a cell in a corner by accident
         if not outer[mask].all():
-            columns["point_sets", name, 0] = mask[nodes].all(axis=1)
+            columns["point_sets", name, 0] = np.all(mask[nodes], axis=1)
     cell_labels, cell_rows = _numbered(columns)
     facet_columns = _facet_columns(mesh, kind, facets, inverse, cell_labels)
     owners = cell_labels[np.arange(len(inverse)) % len(nodes)]
@@ -64,7 +64,7 @@ def labelled(mesh: Mesh, kind: str) -> tuple[Labelled, Names]:
     for mask in facet_columns.values():
         special |= mask
     for name, mask in inside.items():
-        facet_columns["point_sets", name, 0] = mask[facets].all(axis=1)
+        facet_columns["point_sets", name, 0] = np.all(mask[facets], axis=1)
     facet_columns = {key: mask[special] for key, mask in facet_columns.items()}
     facet_labels, facet_rows = _numbered(facet_columns)
     lone = {}

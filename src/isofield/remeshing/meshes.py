@@ -50,15 +50,15 @@ def coarsen(
     Keeps what `remesh` keeps; raises what it raises, and `ValueError` for both or none
     of n_points and h.
     """
-    if (n_points is None) == (h is None):
-        raise ValueError(f"expected n_points or h, got n_points={n_points}, h={h}")
-    if h is not None:
-        if graded:
-            raise ValueError("graded: with n_points alone; h is one size everywhere")
+    if h is not None and graded:
+        raise ValueError("graded: with n_points alone; h is one size everywhere")
+    if h is not None and n_points is None:
         return remesh(mesh, h, angle=angle, deviation=deviation)
+    if n_points is None or h is not None:
+        raise ValueError(f"expected n_points or h, got n_points={n_points}, h={h}")
     kind = _taken(mesh)
     dimension = mesh.dimension
-    if not n_points > dimension:  # type: ignore[operator]  # not None here
+    if not n_points > dimension:
         raise ValueError(f"n_points: expected at least {dimension + 1}, got {n_points}")
     shape = mean_edges(mesh) if graded else np.ones(len(mesh.points))
     measure = _measure(mesh, kind)
@@ -70,7 +70,7 @@ def coarsen(
     def made(logarithm: float) -> Mesh:
         return remesh(mesh, np.exp(logarithm) * shape, angle=angle, deviation=deviation)
 
-    return _with_count(made, start, int(n_points), dimension)  # type: ignore[arg-type]
+    return _with_count(made, start, int(n_points), dimension)
 
 
 def remesh(
@@ -197,7 +197,7 @@ def _check_cells(mesh: Mesh) -> None:
     found = [f"{len(rows)} {name}" for name, rows in faults.items() if len(rows)]
     if found:
         raise MeshError(
-            f"the mesh has {', '.join(found)}; mesh.mended() removes what can be removed"
+            f"the mesh has {', '.join(found)}; mesh.mended() removes what it can"
         )
 
 
