@@ -22,6 +22,7 @@ ORDER = [
     "regions",
     "validation",
     "mesh",
+    "series",
     "normals",
     "voronoi",
     "discretization",

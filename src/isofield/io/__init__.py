@@ -8,8 +8,8 @@ from isofield.io.door import read, read_series, write
 from isofield.io.meshio_bridge import from_meshio, to_meshio
 from isofield.io.pyvista_bridge import from_pyvista, to_pyvista
 from isofield.io.registry import FormatError, MeshWarning, known_suffixes
-from isofield.io.series import MeshSeries
 from isofield.io.trimesh_bridge import from_trimesh, to_trimesh
+from isofield.series import MeshSeries
 
 __all__ = [
     "read",

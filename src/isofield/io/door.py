@@ -18,8 +18,8 @@ import numpy as np
 from isofield.io import planar
 from isofield.io.capacity import reduced, refusals
 from isofield.io.registry import Format, FormatError, MeshWarning, formats
-from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
+from isofield.series import MeshSeries
 
 # all that the readers of third parties were seen to raise on damaged files
 READER_FAILURES = (

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from isofield.io.registry import Format, FormatError, MeshWarning, formats
-from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
+from isofield.series import MeshSeries
 
 TIME_LIMIT = 300.0  # seconds for one file or step
 PARTS = (

@@ -17,8 +17,8 @@ import numpy as np
 
 from isofield.cells import CELL_TYPES
 from isofield.io.registry import Format, FormatError, MeshWarning
-from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
+from isofield.series import MeshSeries
 
 __all__ = ["FORMAT"]
 

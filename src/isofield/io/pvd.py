@@ -10,8 +10,8 @@ import numpy as np
 
 from isofield.io import joining, vtu
 from isofield.io.registry import Format, FormatError, MeshWarning
-from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
+from isofield.series import MeshSeries
 
 
 def series(path: Path) -> MeshSeries:

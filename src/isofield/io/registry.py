@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from isofield.cells import CELL_TYPES
-from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh, MeshError
+from isofield.series import MeshSeries
 
 
 class FormatError(MeshError):

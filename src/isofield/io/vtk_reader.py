@@ -20,9 +20,9 @@ from isofield.io.registry import (
     Holds,
     MeshWarning,
 )
-from isofield.io.series import MeshSeries
 from isofield.io.vtk_cells import VTK_NUMBERS
 from isofield.mesh import Mesh
+from isofield.series import MeshSeries
 
 
 def read(path: Path) -> Mesh:

@@ -15,8 +15,8 @@ from isofield.io.exodus.elements import ORDERS, cell_type, sides
 from isofield.io.exodus.store import Store, opened
 from isofield.io.facets import facet_numbers
 from isofield.io.registry import FormatError, MeshWarning
-from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
+from isofield.series import MeshSeries
 
 
 @dataclass(frozen=True)

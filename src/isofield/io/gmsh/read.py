@@ -23,8 +23,8 @@ from isofield.io.gmsh.sections import (
 )
 from isofield.io.gmsh.write import NOTE
 from isofield.io.registry import FormatError, MeshWarning
-from isofield.io.series import MeshSeries
 from isofield.mesh import Mesh
+from isofield.series import MeshSeries
 
 
 @dataclass(frozen=True)

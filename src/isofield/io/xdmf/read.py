@@ -13,12 +13,12 @@ import numpy as np
 from isofield.cells import CELL_TYPES
 from isofield.io import sets
 from isofield.io.registry import FormatError, MeshWarning
-from isofield.io.series import MeshSeries
 from isofield.io.xdmf.elements import BY_NAME, BY_NUMBER, CLOUD, DTYPE, SHAPE
 from isofield.io.xdmf.functions import function_values
 from isofield.io.xdmf.items import Element, Xdmf, children, opened, values
 from isofield.io.xdmf.tags import tag_sets
 from isofield.mesh import Mesh
+from isofield.series import MeshSeries
 
 
 def read_xdmf(path: Path) -> Mesh:
