@@ -27,8 +27,7 @@ def feature_edges(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The edges (E, 2) at which triangles (F, 3) are not smooth, and a label of each.
 
-    The label (E,) is the pair of labels on its two sides, as one number; open edges and
-    those of three triangles or more have labels of their own.
+    The label (E,) stands for the labels of all triangles at the edge, as one number.
     """
     edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     first, inverse = number_rows(edges)
@@ -37,7 +36,6 @@ def feature_edges(
     start = np.cumsum(count) - count
     a = order[start] // 3
     b = order[start + (count > 1)] // 3
-    sides = np.sort(np.stack([labels[a], labels[b]], axis=1), axis=1)
     u, v = (points[triangles[:, k]] - points[triangles[:, 0]] for k in (1, 2))
     normals = np.cross(u, v)
     normals /= np.linalg.norm(normals, axis=1)[:, None]
@@ -46,10 +44,24 @@ def feature_edges(
         triangles, edges[first], b
     )
     cosine = (normals[a] * normals[b]).sum(axis=1) * np.where(along, 1.0, -1.0)
-    rough = (count != 2) | (sides[:, 0] != sides[:, 1])
+    rough = (count != 2) | (labels[a] != labels[b])
     rough |= cosine < np.cos(np.radians(angle))
-    kinds = np.column_stack([sides, np.minimum(count, 3)])[rough]
-    return edges[first][rough], number_rows(kinds)[1]
+    return edges[first][rough], _gathered(inverse, count, labels)[rough]
+
+
+def _gathered(edge: np.ndarray, count: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """One number for each edge, equal where the sorted labels of its triangles are.
+
+    edge : (3 F,) the edge of each side of each triangle.
+    """
+    label = np.repeat(labels, 3)
+    ordered = label[np.lexsort((label, edge))]
+    start, number = np.cumsum(count) - count, np.zeros(len(count), dtype=np.int64)
+    for k in range(count.max(initial=0)):
+        there = k < count
+        step = np.where(there, ordered[np.where(there, start + k, 0)] + 1, 0)
+        number = number_rows(np.stack([number, step], axis=1))[1]
+    return number
 
 
 def _runs_forward(

@@ -102,7 +102,7 @@ def named(new: Labelled, names: Names, kind: str, lone: dict[str, np.ndarray]) -
     facet_kind = CELL_TYPES[kind].facets[0][0]
     if facet_kind in names.kinds:
         blocks[facet_kind] = new.facets[is_cell]
-    cells = {name: blocks[name] for name in names.kinds}
+    cells = {name: blocks[name] for name in names.kinds if name in blocks}
     starts = first_numbers(cells)
     facet_number = starts.get(facet_kind, 0) + np.cumsum(is_cell) - 1
     point_sets = {name: [points] for name, points in lone.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,7 +19,13 @@ from isofield.remeshing.mmg import Labelled, Limits, mmg_remeshed
 # Points on which a mesh of equal edges h of measure V has about V / (c h^d) of.
 _PER_POINT = {"triangle": 3**0.5 / 2, "tetra": 0.5**0.5}
 
-_PASSES = 8
+# Passes of the search for a number of points, and the share of it that is near enough.
+_PASSES, _NEAR = 8, 0.03
+
+# MMG scales the mesh to the unit cube and back: points that stay move by this share.
+_ROUNDING = 1e-12
+
+_NONE = np.zeros(0, dtype=np.int64)
 
 Size = float | np.ndarray | Callable[[np.ndarray], np.ndarray]
 
@@ -35,11 +42,12 @@ def coarsen(
     """The same shape with about `n_points` points, or with edges of length `h`.
 
     `remesh` with one size everywhere. For a number of points the size is found by the
-    secant method in log n over log h, since `n ~ c h^-d` on a shape of d dimensions
+    secant method in log n over log h, as `n ~ c h^-d` on a shape of d dimensions
     (less near few points, where the boundary holds most of them); at most 8 passes,
-    each a remeshing of the original mesh, until n is within 3 %. Where the nearest of
-    all misses by more than 10 %, as where the sharp points alone are more, a warning
-    says so. More points than the mesh has are made as well.
+    each a remeshing of the original mesh, until n is within 3 %; a warning says where
+    none is. Sharp points alone may be more; and where all edges of a mesh are equal, as
+    in a regular lattice, all are split or collapsed at once, so that some numbers near
+    that of `mesh` are not to be had. More points than the mesh has are made as well.
 
     n_points : a number, at least 3 (triangles) or 4 (tetrahedra).
     h : length. Exactly one of the two.
@@ -96,7 +104,7 @@ def remesh(
     angle : degrees. Edges where normals, and lines where directions differ by more
         are sharp; sharp edges and corners stay. Flatter ones are rounded.
     deviation : length, the largest distance allowed from curved boundaries, where
-        edges become shorter than `size` to keep it; 0.1 of the mean size where it is
+        edges become shorter than `size` to keep it; 0.2 of the mean size where it is
         not given.
     gradation : the largest ratio of the lengths of neighbouring edges; sizes that grow
         faster are reduced.
@@ -105,11 +113,13 @@ def remesh(
     Boundaries between cells in different sets, facets in a set, and facets that are
     cells are kept as lines or surfaces. Members of a point set that make up no cell and
     no such facet stay as points, each where it is. Areas and volumes of shapes with
-    straight sides are kept to rounding, curved ones to O(h²).
+    straight sides are kept to rounding, curved ones to O(h²). Where three triangles or
+    more of a surface meet, edges are split but not joined.
 
     Point and cell data are not carried: `isofield.resampling.resample` does it between
-    the two meshes, by a method of your choice. Neither is `field_data` (units).
-    Cells of lower dimension may be turned round.
+    the two meshes, by a method of your choice. `field_data`, numbers and units of the
+    whole mesh, is. Cells of lower dimension may be turned round; a facet between two
+    cells of the same sets is named once.
 
     O(N + M) for M new points in practice, about 10 µs to 100 µs a point. MMG says
     nothing on the console; it counts in 32 bits.
@@ -123,12 +133,13 @@ def remesh(
     limits = _limits(angle, deviation, gradation, float(sizes.mean()))
     _check_cells(mesh)
     old, names = labelled(mesh, kind)
-    required = sharp_points(old.points, old.facets, old.facet_labels, angle)
+    required = [sharp_points(old.points, old.facets, old.facet_labels, angle)]
     if kind == "triangle" and mesh.points.shape[1] == 3:
-        required = sharp_points(old.points, old.cells, old.cell_labels, angle)
-    lone = [required, *names.lone_points.values()]
-    new = mmg_remeshed(old, np.unique(np.concatenate(lone)), sizes, limits)
-    return named(new, names, kind, _found(names, mesh.points, new))
+        required.append(sharp_points(old.points, old.cells, old.cell_labels, angle))
+    required += names.lone_points.values()
+    new = mmg_remeshed(old, np.unique(np.concatenate(required)), sizes, limits)
+    made = named(new, names, kind, _found(names, mesh.points, new))
+    return replace(made, field_data=mesh.field_data)
 
 
 def mean_edges(mesh: Mesh) -> np.ndarray:
@@ -176,7 +187,7 @@ def _sizes(size: Size, points: np.ndarray) -> np.ndarray:
 def _limits(
     angle: float, deviation: float | None, gradation: float, mean: float
 ) -> Limits:
-    deviation = 0.1 * mean if deviation is None else deviation
+    deviation = 0.2 * mean if deviation is None else deviation
     if not 0 < angle < 180:
         raise ValueError(f"angle: expected degrees within 0 and 180, got {angle}")
     if not deviation > 0:
@@ -203,13 +214,21 @@ def _check_cells(mesh: Mesh) -> None:
 
 def _found(names: Names, points: np.ndarray, new: Labelled) -> dict[str, np.ndarray]:
     """The points that stayed, under their numbers in the new mesh."""
-    found = {}
-    for name, numbers in names.lone_points.items():
-        found[name] = numbers
-        if len(numbers):
-            old = torch.tensor(points[numbers])
-            found[name] = knn_graph(torch.tensor(new.points), old, 1).source.numpy()
-    return found
+    lone = np.unique(np.concatenate([_NONE, *names.lone_points.values()]))
+    if not len(lone):
+        return names.lone_points
+    old = torch.tensor(points[lone])
+    number = knn_graph(torch.tensor(new.points), old, 1).source.numpy()
+    moved = np.abs(new.points[number] - points[lone]).max()
+    if moved > _ROUNDING * np.abs(points).max():
+        raise MeshError(
+            f"MMG moved points of point sets by {moved:.3g}, which should stay; leave "
+            "out sets of points inside, or take other sizes"
+        )
+    return {
+        name: number[np.searchsorted(lone, numbers)]
+        for name, numbers in names.lone_points.items()
+    }
 
 
 def _measure(mesh: Mesh, kind: str) -> float:
@@ -220,27 +239,42 @@ def _measure(mesh: Mesh, kind: str) -> float:
 def _with_count(
     made: Callable[[float], Mesh], start: float, wanted: int, dimension: int
 ) -> Mesh:
-    """`made(log h)` for the h that gives the wanted number of points, by the secant."""
-    at, slope, best, tried = start, -float(dimension), None, []
+    """`made(log h)` for the h that gives the wanted number of points.
+
+    Steps of the secant method, halved intervals where they leave the interval in which
+    the number is passed.
+    """
+    at, tried, best = start, [], None
     for _ in range(_PASSES):
         mesh = made(at)
         miss = float(np.log(len(mesh.points) / wanted))
+        tried.append((at, miss))
         if best is None or abs(miss) < best[0]:
             best = (abs(miss), mesh)
-        if abs(miss) < 0.03:
-            break
-        if tried and at != tried[-1][0]:
-            secant = (miss - tried[-1][1]) / (at - tried[-1][0])
-            # n never falls slower than a line's points, or faster than twice a body's
-            slope = min(max(secant, -2.0 * dimension), -0.5)
-        tried.append((at, miss))
-        at -= miss / slope
-    nearest = best[1]  # type: ignore[index]
-    count = len(nearest.points)
-    if abs(count - wanted) > 0.1 * wanted:
-        warnings.warn(
-            f"n_points = {wanted} is not reached: the nearest of {_PASSES} tries has "
-            f"{count}; sharp points, boundaries and `deviation` ask for the others",
-            stacklevel=3,
-        )
+        if abs(len(mesh.points) - wanted) <= _NEAR * wanted:
+            return mesh
+        at = _next(tried, dimension)
+    nearest = best[1]  # type: ignore[index]  # one pass at least was made
+    warnings.warn(
+        f"n_points = {wanted} is not reached: the nearest of {_PASSES} tries has "
+        f"{len(nearest.points)}. Sharp points, boundaries and `deviation` may ask for "
+        "more; where all edges of a mesh are equal, the number jumps with their size",
+        stacklevel=3,
+    )
     return nearest
+
+
+def _next(tried: list[tuple[float, float]], dimension: int) -> float:
+    """The next log h to try, from all (log h, log n / wanted) so far."""
+    at, miss = tried[-1]
+    slope = -float(dimension)
+    if len(tried) > 1 and at != tried[-2][0]:
+        secant = (miss - tried[-2][1]) / (at - tried[-2][0])
+        # n never falls slower than a line's points, or faster than twice a body's
+        slope = min(max(secant, -2.0 * dimension), -0.5)
+    step = at - miss / slope
+    finer = max((h for h, m in tried if m > 0), default=-np.inf)
+    coarser = min((h for h, m in tried if m < 0), default=np.inf)
+    if finer < coarser < np.inf and finer > -np.inf and not finer < step < coarser:
+        return (finer + coarser) / 2
+    return step

@@ -49,7 +49,21 @@ def mmg_remeshed(
     options = {"ar": limits.angle, "hausd": limits.deviation}
     options["hgrad"] = limits.gradation
     if not _is_surface(old):
-        options["opnbdy"] = 1  # labelled facets within one region stay as well
+        # labelled facets within one region stay as well
+        _run(mesh, **options, opnbdy=1)
+        return _read(mesh, old)
+    # On surfaces MMG loses the direction of a line between labels where it moves its
+    # points, and they leave it: first it makes the lines without moving any point,
+    # then the cells between lines that stay.
+    _run(mesh, **options, nomove=1)
+    lines = len(mesh.get_edges())
+    if lines:
+        mesh.set_required_edges(np.arange(lines, dtype=np.int32))
+    _run(mesh, **options, nomove=0, nosizreq=1)
+    return _read(mesh, old)
+
+
+def _run(mesh, **options: float) -> None:
     try:
         code = mesh.remesh(verbose=-1, **options)["return_code"]
     except RuntimeError as error:
@@ -59,7 +73,6 @@ def mmg_remeshed(
             f"MMG gave up (code {code}): mesh.validate() names faulty cells; larger "
             "sizes need less memory"
         )
-    return _read(mesh, old)
 
 
 def _is_surface(mesh: Labelled) -> bool:
