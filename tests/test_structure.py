@@ -28,6 +28,7 @@ ORDER = [
     "discretization",
     "graph",
     "bases",
+    "charts",
     "plan",
     "operators",
     "resampling",

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh, MeshError
+from isofield.normals import surface_normals
 from isofield.quadrature import cell_centroids, cell_measures, lumped_weights
-from isofield.voronoi import cloud_measure
+from isofield.voronoi import cloud_measure, cloud_normals
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,14 +25,18 @@ class Discretization:
         `sum_i weights_i f(points_i)` approximates the integral of f.
     ptr : (B + 1,) int64; sample b holds the points ptr[b] to ptr[b + 1]. One sample
         where it is not given.
+    normals : (N, d) of length 1 where the points lie on a surface in space, or on a
+        curve in the plane, whose sides are told apart; None elsewhere. What works
+        within the surface asks for them.
 
-    Raises `ValueError` where shapes differ, a weight is not positive and finite, or
-    `ptr` does not rise from 0 to N.
+    Raises `ValueError` where shapes differ, a weight is not positive and finite,
+    `ptr` does not rise from 0 to N, or a normal has not the length 1 to 1 %.
     """
 
     points: Tensor
     weights: Tensor
     ptr: Tensor = None  # type: ignore[assignment]  # filled in by __post_init__
+    normals: Tensor | None = None
 
     def __post_init__(self) -> None:
         n = len(self.points)
@@ -56,6 +61,8 @@ class Discretization:
             or bool((self.ptr.diff() < 0).any())
         ):
             raise ValueError(f"ptr must rise from 0 to {n}, got {self.ptr.tolist()}")
+        if self.normals is not None:
+            _check_normals(self.normals, self.points)
 
     @property
     def dimension(self) -> int:
@@ -79,10 +86,13 @@ class Discretization:
         return len(self.points)
 
     def to(self, *args, **kwargs) -> Discretization:
-        """Move or cast points and weights as `Tensor.to` does; `ptr` moves along."""
+        """Move or cast what is floating as `Tensor.to` does; `ptr` moves along."""
         points = self.points.to(*args, **kwargs)
         return Discretization(
-            points, self.weights.to(*args, **kwargs), self.ptr.to(points.device)
+            points,
+            self.weights.to(*args, **kwargs),
+            self.ptr.to(points.device),
+            None if self.normals is None else self.normals.to(*args, **kwargs),
         )
 
     def integrate(self, values: Tensor) -> Tensor:
@@ -110,6 +120,21 @@ class Discretization:
         return self.inner(values, values).sqrt()
 
 
+def _check_normals(normals: Tensor, points: Tensor) -> None:
+    if normals.shape != points.shape:
+        raise ValueError(
+            f"expected normals {tuple(points.shape)}, one for each point, got "
+            f"{tuple(normals.shape)}"
+        )
+    wrong = ~((torch.linalg.vector_norm(normals, dim=1) - 1).abs() < 0.01)
+    if bool(wrong.any()):
+        first = int(wrong.nonzero()[0])
+        raise ValueError(
+            f"normals must have the length 1: {int(wrong.sum())} of {len(points)} have "
+            f"not, the first is normals[{first}] = {normals[first].tolist()}"
+        )
+
+
 def from_mesh(
     mesh: Mesh, at: str = "points", points: Tensor | None = None
 ) -> Discretization:
@@ -124,8 +149,11 @@ def from_mesh(
         otherwise.
     points : (N, d) replaces `mesh.points`, so that points and weights carry gradients.
 
-    Only cells of the highest dimension carry measure. Orientation does not matter.
-    Points and weights are float64, or of the type and device of `points`.
+    Only cells of the highest dimension carry measure. Orientation does not matter for
+    it. On a surface in space or a curve in the plane the result has the normals of
+    `isofield.normals.surface_normals`, or None where the cells do not agree on their
+    sides: that function says where.
+    Points, weights and normals are float64, or of the type and device of `points`.
 
     Raises `MeshError` where there is nothing to measure, where a point is in no cell
     of the highest dimension, or where a weight is not positive: cells of zero measure,
@@ -154,14 +182,24 @@ def from_mesh(
         weights = torch.cat([cell_measures(points, n, kind) for kind, n in blocks])
         _check_positive(weights, "cells")
         centres = torch.cat([cell_centroids(points, n, kind) for kind, n in blocks])
-        return Discretization(centres, weights)
+        return Discretization(centres, weights, normals=_normals(mesh, at, points))
     _check_used(mesh, [nodes for _, nodes in blocks])
     weights = points.new_zeros(len(points))
     for kind, nodes in blocks:
         shares = lumped_weights(points, nodes, kind)
         weights = weights.index_add(0, nodes.reshape(-1), shares.reshape(-1))
     _check_positive(weights, "points")
-    return Discretization(points, weights)
+    return Discretization(points, weights, normals=_normals(mesh, at, points))
+
+
+def _normals(mesh: Mesh, at: str, points: Tensor) -> Tensor | None:
+    """Those of `surface_normals`; None where there are none."""
+    if points.shape[1] != mesh.dimension + 1:
+        return None
+    try:
+        return surface_normals(mesh, at, points)
+    except MeshError:
+        return None
 
 
 def _check_used(mesh: Mesh, blocks: Sequence[Tensor]) -> None:
@@ -198,6 +236,7 @@ def from_points(
     domain: Mesh | str = "alpha",
     neighbours: int = 30,
     on_boundary: bool = True,
+    normals: Tensor | None = None,
 ) -> Discretization:
     """The measure of a point cloud: the weights given, or those of Voronoi cells.
 
@@ -220,7 +259,9 @@ def from_points(
         "hull": the convex hull, holes and notches filled.
         "surface": points (N, 3) on a surface in space; the alpha shape in the tangent
             plane of each point and its `neighbours` nearest
-            (`isofield.voronoi.surface`).
+            (`isofield.voronoi.surface`). `normals`, where not given, are those of the
+            tangent planes, outward of every closed part; None where no choice of sides
+            agrees between neighbours (`isofield.voronoi.sides`).
     on_boundary : whether the outermost points lie on the boundary, as the nodes of a
         mesh do. False, with "alpha" alone, where all lie strictly inside: the cells of
         outer points are completed by the share of the full angle around them that the
@@ -235,13 +276,14 @@ def from_points(
             480 points of a cube, blue noise                 -15 %   +5.2 %
 
         A mesh as domain is better wherever there is one.
+    normals : (N, d) of length 1, for points on a surface, where they are known.
 
     Raises `ValueError` for another domain, for points that get no weight (outside the
     domain, or far from the others), and where a domain that follows from the points
     should carry gradients.
     """
     if weights is not None:
-        return Discretization(points, weights)
+        return Discretization(points, weights, normals=normals)
     if points.ndim != 2 or not points.is_floating_point():
         raise ValueError(
             f"expected points (N, d) of floating point, got {tuple(points.shape)} "
@@ -257,7 +299,10 @@ def from_points(
             f"first is number {int(wrong[0])} at {points[wrong[0]].tolist()}; leave "
             "them out, or pass a mesh that holds them as domain"
         )
-    return Discretization(points, measure)
+    if normals is None and domain == "surface":
+        found = cloud_normals(points[first], neighbours)
+        normals = None if found is None else found[place]
+    return Discretization(points, measure, normals=normals)
 
 
 def _places(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -275,19 +320,28 @@ def _places(points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def pack(samples: Sequence[Discretization]) -> Discretization:
-    """Several discretizations as one: points one after the other, with their `ptr`."""
+    """Several discretizations as one: points one after the other, with their `ptr`.
+
+    Normals stay where all samples have them; otherwise the packed one has none.
+    """
+    normals = [sample.normals for sample in samples if sample.normals is not None]
     counts = torch.cat([sample.ptr.diff() for sample in samples])
     return Discretization(
         torch.cat([sample.points for sample in samples]),
         torch.cat([sample.weights for sample in samples]),
         torch.cat([counts.new_zeros(1), counts.cumsum(0)]),
+        torch.cat(normals) if len(normals) == len(samples) else None,
     )
 
 
 def unpack(packed: Discretization) -> list[Discretization]:
     """The samples of a packed discretization, each on its own."""
-    bounds = packed.ptr.tolist()
+    normals = packed.normals
     return [
-        Discretization(packed.points[a:b], packed.weights[a:b])
-        for a, b in pairwise(bounds)
+        Discretization(
+            packed.points[a:b],
+            packed.weights[a:b],
+            normals=None if normals is None else normals[a:b],
+        )
+        for a, b in pairwise(packed.ptr.tolist())
     ]

@@ -136,10 +136,7 @@ def density(points: Tensor, nodes: Tensor, kind: str, at: np.ndarray) -> Tensor:
     det J, with its sign, where cells have as many dimensions as points have
     coordinates; `sqrt(det J^T J)` on lines and surfaces in more coordinates.
     """
-    gradient = torch.tensor(
-        CELL_TYPES[kind].gradient(at), dtype=points.dtype, device=points.device
-    )
-    jacobian = torch.einsum("tnd,qnk->tqkd", points[nodes], gradient)
+    jacobian = _jacobian(points, nodes, kind, at)
     dimension, coordinates = jacobian.shape[2:]
     if dimension == 0:
         return points.new_ones(len(nodes), len(at))
@@ -155,6 +152,36 @@ def density(points: Tensor, nodes: Tensor, kind: str, at: np.ndarray) -> Tensor:
     if dimension == 2:
         return torch.linalg.vector_norm(normal, dim=-1)
     return (normal * columns[2]).sum(-1)
+
+
+def _jacobian(points: Tensor, nodes: Tensor, kind: str, at: np.ndarray) -> Tensor:
+    """(T, Q, dimension, d) the tangents of cells at reference points."""
+    gradient = torch.tensor(
+        CELL_TYPES[kind].gradient(at), dtype=points.dtype, device=points.device
+    )
+    return torch.einsum("tnd,qnk->tqkd", points[nodes], gradient)
+
+
+def area_vectors(points: Tensor, nodes: Tensor, kind: str, at: np.ndarray) -> Tensor:
+    """(T, Q, d) the normal times `density` at reference points `at` (Q, dimension).
+
+    `x_s × x_t` on surfaces in space; on lines in the plane the tangent turned clockwise
+    by a right angle, which points outward where a domain lies to the left.
+    """
+    columns = _jacobian(points, nodes, kind, at).unbind(2)
+    if len(columns) == 1:
+        along_x, along_y = columns[0].unbind(-1)
+        return torch.stack([along_y, -along_x], -1)
+    return torch.linalg.cross(*columns, dim=-1)
+
+
+def lumped_area_vectors(points: Tensor, nodes: Tensor, kind: str) -> Tensor:
+    """(T, n, d) `∫ λ_i n dA` with λ_i as in `lumped_weights`: the share of each node in
+    the area vector of its cell. Exact: its integrand is a polynomial."""
+    at, shares = _lumping(kind, density_degree(kind, CELL_TYPES[kind].dimension))
+    shares = torch.tensor(shares, dtype=points.dtype, device=points.device)
+    vectors = area_vectors(points, nodes, kind, at)
+    return torch.einsum("tqd,qn->tnd", vectors, shares)
 
 
 def cell_measures(

@@ -171,6 +171,8 @@ class Surrogate:
             x=self.input_normalizer.apply(x).float(),
             plan=self.network.prepare(domain, target).to(torch.float32),
         )
+        if domain.normals is not None:
+            sample.normals = domain.normals.float()
         factor = self.similarity.factors(self.inputs, self.targets, x, where)
         if with_targets:
             y = stacked(mesh, self.targets, self.at, None, where)
@@ -208,7 +210,8 @@ class Surrogate:
                 )
 
     def _queries(self, points: np.ndarray) -> Discretization:
-        """Where the output is wanted, as targets: their weights are never used."""
+        """Where the output is wanted, as targets, without normals; their weights are
+        never used."""
         wanted = np.array(points, dtype=np.float64)
         d = len(self.frame.origin)
         if wanted.ndim != 2 or wanted.shape[1] != d or not np.isfinite(wanted).all():

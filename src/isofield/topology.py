@@ -129,6 +129,53 @@ def boundary_facets(cells: Mapping[str, np.ndarray], dimension: int) -> list[Fac
     return found
 
 
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Where cells do not agree on the two sides of the surface that they form.
+
+    crowded : (k, n) corners of facets of more than two cells. turned : (k, n) corners
+    of facets whose two cells are of opposite orientation. cells : numbers of the cells
+    at the first of these facets.
+    """
+
+    crowded: np.ndarray
+    turned: np.ndarray
+    cells: np.ndarray
+
+
+def disagreeing_sides(cells: Mapping[str, np.ndarray], dimension: int) -> Sides:
+    """Facets at which cells of dimension 1 or 2 do not continue each other's sides.
+
+    Two cells agree where they run through the facet between them in opposite senses.
+    Facets are known by their corners; those with two equal corners are left out.
+    """
+    corners, senses, numbers = [], [], []
+    starts = first_numbers(cells)
+    for kind, nodes in cells.items():
+        cell = CELL_TYPES[kind]
+        if cell.dimension != dimension:
+            continue
+        for place, (_, local) in enumerate(cell.linear.facets):
+            facet = nodes[:, list(local)]
+            rising = facet[:, 0] < facet[:, -1] if dimension == 2 else place == 1
+            corners.append(np.sort(facet, axis=1))
+            senses.append(np.where(np.broadcast_to(rising, len(nodes)), 1, -1))
+            numbers.append(starts[kind] + np.arange(len(nodes)))
+    keys, sense, number = map(np.concatenate, (corners, senses, numbers))
+    solid = np.ones(len(keys), dtype=bool)
+    if dimension == 2:
+        solid = keys[:, 0] < keys[:, 1]
+    keys, sense, number = keys[solid], sense[solid], number[solid]
+    first, inverse = number_rows(keys)
+    count = np.bincount(inverse)
+    crowded = np.flatnonzero(count > 2)
+    turned = np.flatnonzero((count == 2) & (np.bincount(inverse, sense) != 0))
+    worst = np.concatenate([crowded, turned])[:1]
+    return Sides(
+        keys[first[crowded]], keys[first[turned]], number[np.isin(inverse, worst)]
+    )
+
+
 def joined(
     blocks: Sequence[tuple[str, np.ndarray]],
 ) -> tuple[dict[str, np.ndarray], list[np.ndarray]]:

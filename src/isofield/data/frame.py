@@ -32,10 +32,14 @@ class Frame:
         return cls(tuple(lower.tolist()), length, measure_dimension)
 
     def scaled(self, domain: Discretization) -> Discretization:
-        """Points and weights in units of the length; weights count as length^m."""
+        """Points and weights in units of the length; weights count as length^m.
+
+        Normals stay as they are.
+        """
         origin = torch.tensor(self.origin, dtype=torch.float64).to(domain.points)
         return Discretization(
             (domain.points - origin) / self.length,
             domain.weights / self.length**self.measure_dimension,
             domain.ptr,
+            domain.normals,
         )

@@ -20,7 +20,7 @@ class Sample(Data):
     pos : (N, d) scaled points. weights : (N,). x : (N, C_in) and y : (N, C_out),
     normalized. factor : (N, C_out) natural sizes, by which the targets were divided
     before. plan : the model's plan. gradient : of the mesh in scaled coordinates, where
-    a loss needs it.
+    a loss needs it. normals : (N, d), where the points lie on a surface with two sides.
 
     Every tensor has one row per point and none holds point numbers, so batching
     concatenates rows and adds nothing to any value.
@@ -36,8 +36,9 @@ class Sample(Data):
 
     @property
     def domain(self) -> Discretization:
-        """The points with their measure."""
-        return Discretization(self.pos, self.weights)  # type: ignore[arg-type]
+        """The points with their measure, and their normals where there are some."""
+        normals = self.normals if "normals" in self else None
+        return Discretization(self.pos, self.weights, normals=normals)  # type: ignore[arg-type]
 
 
 class Batch(NamedTuple):

@@ -25,7 +25,9 @@ class PoolingPlan(Plan):
     share: Tensor
 
 
-def lattice_pooling(source: Discretization, spacing: float) -> PoolingPlan:
+def lattice_pooling(
+    source: Discretization, spacing: float, with_normals: bool = False
+) -> PoolingPlan:
     """Gather points into the hats of a regular lattice.
 
     With the hat functions h_c of the lattice with this spacing through the origin, a
@@ -39,8 +41,13 @@ def lattice_pooling(source: Discretization, spacing: float) -> PoolingPlan:
     the source moves W_c and x_c by O(h^2). The coarse points follow the shape of the
     domain: near a boundary x_c moves inwards.
 
-    source : N points, packed or not. spacing : length, positive.
-    Cost O(2^d N).
+    source : N points, packed or not. spacing : length, positive. with_normals : the
+    coarse points have normals, those of the source averaged as fields are and brought
+    back to the length 1; otherwise they have none. Cost O(2^d N).
+
+    Raises `ValueError` for another spacing, and with normals where the source has none
+    or where averages lose more than half their length: sheets closer than the spacing,
+    or a spacing too large for the curvature.
     """
     if not spacing > 0:
         raise ValueError(f"spacing: expected a positive length, got {spacing}")
@@ -64,15 +71,35 @@ def lattice_pooling(source: Discretization, spacing: float) -> PoolingPlan:
     points = points.index_add(0, coarse_of, share[:, None] * source.points[point])
     counts = torch.bincount(names[:, 0], minlength=source.n_samples)
     ptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    normals = None
+    if with_normals:
+        normals = _pooled_normals(source, point, coarse_of, share, len(names))
 
     order = torch.argsort(coarse_of, stable=True)
     edges = torch.stack([point[order], coarse_of[order]])
     return PoolingPlan(
-        Discretization(points, weights, ptr),
+        Discretization(points, weights, ptr, normals),
         Graph(edges, len(source), len(names)),
         hats[inside][order],
         share[order],
     )
+
+
+def _pooled_normals(
+    source: Discretization, point: Tensor, coarse_of: Tensor, share: Tensor, count: int
+) -> Tensor:
+    if source.normals is None:
+        raise ValueError("with_normals: the source has no normals to average")
+    mean = source.normals.new_zeros(count, source.dimension)
+    mean = mean.index_add(0, coarse_of, share[:, None] * source.normals[point])
+    length = torch.linalg.vector_norm(mean, dim=1, keepdim=True)
+    short = int((length < 0.5).sum())
+    if short:
+        raise ValueError(
+            f"with_normals: at {short} of {count} coarse points normals cancel; take a "
+            "spacing below the distance between sheets and the radius of curvature"
+        )
+    return mean / length
 
 
 def pool(u: Tensor, plan: PoolingPlan) -> Tensor:

@@ -28,6 +28,8 @@ def save_operator(path: str | os.PathLike, operator: SparseOperator) -> None:
         if side is not None:
             tensors |= {f"{name}.points": side.points, f"{name}.weights": side.weights}
             tensors[f"{name}.ptr"] = side.ptr
+            if side.normals is not None:
+                tensors[f"{name}.normals"] = side.normals
     for name, mass in (("after", operator.after), ("before", operator.before)):
         if mass is not None:
             tensors |= _graph(f"{name}.graph", mass.graph)
@@ -94,9 +96,10 @@ def _restored(header: dict, tensors: Tensors) -> SparseOperator:
 def _side(tensors: Tensors, name: str) -> Discretization | None:
     if f"{name}.points" not in tensors:
         return None
-    return Discretization(
-        *(tensors[f"{name}.{part}"] for part in ("points", "weights", "ptr"))
+    points, weights, ptr = (
+        tensors[f"{name}.{part}"] for part in ("points", "weights", "ptr")
     )
+    return Discretization(points, weights, ptr, tensors.get(f"{name}.normals"))
 
 
 def _mass(tensors: Tensors, name: str) -> Mass | None:

@@ -72,7 +72,8 @@ def subsampled(
 
     The points of `subsample`. Each has the sum of the weights of the points that are
     nearest to it (of equally near ones the lowest number), so the measure stays to
-    rounding, and fields are integrated as by nearest transfer, O(h).
+    rounding, and fields are integrated as by nearest transfer, O(h). Normals are those
+    of the points.
 
     discretization : one sample. Returns weights in its type and on its device.
 
@@ -86,7 +87,13 @@ def subsampled(
     total = weights.new_zeros(n, dtype=torch.float64)
     total = total.index_add(0, owner.to(device), weights.double()).to(weights.dtype)
     numbers = numbers.to(device)
-    return Discretization(discretization.points[numbers], total), numbers
+    normals = discretization.normals
+    kept = Discretization(
+        discretization.points[numbers],
+        total,
+        normals=None if normals is None else normals[numbers],
+    )
+    return kept, numbers
 
 
 def _checked(points: np.ndarray | Tensor | Discretization) -> np.ndarray:

@@ -52,9 +52,11 @@ def assert_node_splitting(
     chosen = torch.randperm(n, generator=generator(seed))[: n // 2]
     weights = source.weights.clone()
     weights[chosen] /= 2
+    normals = source.normals
     split = Discretization(
         torch.cat([source.points, source.points[chosen]]),
         torch.cat([weights, weights[chosen]]),
+        normals=None if normals is None else torch.cat([normals, normals[chosen]]),
     )
     before, after = field(source.points), field(split.points)
     if probes is not None:

@@ -70,7 +70,8 @@ def assert_samples_unpack(samples: Sequence[Sample]) -> None:
 
     batch = collate(samples)
     assert_unpacks(batch.domain, [sample.domain for sample in samples], "domain")
-    found = {"pos": batch.domain.points, "weights": batch.domain.weights}
+    domain = batch.domain
+    found = {"pos": domain.points, "weights": domain.weights, "normals": domain.normals}
     for name in samples[0].to_dict():
         whole = found[name] if name in found else getattr(batch, name, None)
         if whole is None:

@@ -28,6 +28,7 @@ from isofield.voronoi.candidates import candidates
 from isofield.voronoi.completion import completed
 from isofield.voronoi.cutting import cut, measure, section
 from isofield.voronoi.domain import alpha_simplices, hull_simplices, mesh_simplices
+from isofield.voronoi.sides import tangent_normals
 from isofield.voronoi.surface import surface_measure
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ def cloud_measure(
     # a point of no simplex keeps its zero, for which from_points has an error
     whole = completed(places, simplices, measure.double().cpu().numpy())
     return torch.from_numpy(whole).to(points)
+
+
+def cloud_normals(points: Tensor, neighbours: int) -> Tensor | None:
+    """(N, 3) the normals of a cloud on a surface as `from_points` describes them."""
+    found = tangent_normals(points.double().cpu().numpy(), neighbours)
+    return None if found is None else torch.from_numpy(found).to(points)
 
 
 def voronoi_measure(points: Tensor, simplices: Tensor) -> Tensor:

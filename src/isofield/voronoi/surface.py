@@ -58,12 +58,16 @@ def _tangent_coordinates(points: np.ndarray, near: np.ndarray) -> np.ndarray:
     R a chord is shorter than its arc by only 1 / 24 (arc / R)², a projection by 1 / 6.
     """
     local = points[near] - points[near[:, :1]]
-    centred = local - local.mean(axis=1, keepdims=True)
-    _, axes = np.linalg.eigh(centred.swapaxes(1, 2) @ centred)
-    flat = local @ axes[:, :, 1:]
+    flat = local @ tangent_axes(points, near)[:, :, 1:]
     length = np.linalg.norm(flat, axis=2, keepdims=True)
     chord = np.linalg.norm(local, axis=2, keepdims=True)
     return flat * np.divide(chord, length, out=np.ones_like(chord), where=length > 0)
+
+
+def tangent_axes(points: np.ndarray, near: np.ndarray) -> np.ndarray:
+    """(n, 3, 3) the directions, in columns, in which neighbours spread ever more."""
+    centred = points[near] - points[near].mean(axis=1, keepdims=True)
+    return np.linalg.eigh(centred.swapaxes(1, 2) @ centred)[1]
 
 
 def _triangles(
