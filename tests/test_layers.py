@@ -11,14 +11,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from isofield import Discretization, Graph, from_mesh, generation
+from isofield import Discretization, from_mesh, generation
 from isofield.discretization import pack
-from isofield.layers.kernel_integral import (
-    KernelIntegral,
-    KernelPlan,
-    kernel_plan,
-    low_rank_product,
-)
+from isofield.layers.kernel_integral import KernelIntegral, KernelPlan, kernel_plan
 from isofield.layers.moments import domain_moments, n_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.pooling import lattice_pooling, pool, unpool
@@ -252,53 +247,6 @@ def test_gradients_with_respect_to_the_points(form):
     assert torch.autograd.gradcheck(
         output, tuple(x.clone().requires_grad_() for x in inputs)
     )
-
-
-def random_graph(n: int = 9, m: int = 7) -> Graph:
-    """Random edges; the first target and the last source have none."""
-    mask = torch.rand(m, n, generator=torch.Generator().manual_seed(0)) < 0.4
-    mask[0], mask[:, -1] = False, False
-    target, source = mask.nonzero(as_tuple=True)
-    return Graph(torch.stack([source, target]), n, m)
-
-
-def low_rank_inputs(rank: int, channels: tuple[int, int]) -> tuple[Graph, list[Tensor]]:
-    graph, random = random_graph(), torch.Generator().manual_seed(2)
-    shapes = [(graph.n_edges, rank), (graph.n_sources, channels[0]), (rank, *channels)]
-    return graph, [
-        torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes
-    ]
-
-
-def test_low_rank_product_is_its_formula():
-    graph, (phi, u, mixing) = low_rank_inputs(3, (4, 2))
-    expected = torch.zeros(graph.n_targets, 2, dtype=torch.float64)
-    for e in range(graph.n_edges):
-        j, i = graph.edge_index[:, e].tolist()
-        for b in range(3):
-            expected[i] += phi[e, b] * u[j] @ mixing[b]
-    found = low_rank_product(phi, u, mixing, graph)
-    assert (found - expected).abs().max() < 1e-13
-    assert torch.equal(found[0], torch.zeros(2).double())
-
-
-@pytest.mark.parametrize("needed", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
-def test_low_rank_product_has_the_gradients_of_its_formula(needed):
-    graph, inputs = low_rank_inputs(3, (4, 2))
-    for tensor, wanted in zip(inputs, needed, strict=True):
-        tensor.requires_grad_(bool(wanted))
-    product = partial(low_rank_product, graph=graph)
-    assert torch.autograd.gradcheck(product, inputs, rtol=1e-6, atol=1e-8)
-
-
-def test_low_rank_product_refuses_second_derivatives():
-    """Rather than give wrong ones."""
-    graph, inputs = low_rank_inputs(2, (2, 2))
-    u = inputs[1].requires_grad_()
-    v = low_rank_product(*inputs, graph)
-    (g,) = torch.autograd.grad(v.square().sum(), u, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        g.sum().backward()
 
 
 def saved_bytes(layer: KernelIntegral, plan: KernelPlan, channels: int) -> int:

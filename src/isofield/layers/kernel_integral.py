@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from isofield.bases.learned import varied_network
 from isofield.discretization import Discretization
 from isofield.graph import Graph, radius_graph
 from isofield.layers.operator import Operator
-from isofield.operators.product import csr
+from isofield.operators.basis_product import basis_product
 from isofield.plan import Plan
 
 Kernel = Literal["full", "diagonal", "low_rank"]
@@ -67,7 +68,7 @@ class KernelBasis(nn.Module):
     def __init__(self, dimension: int, radius: float, rank: int, hidden: int) -> None:
         super().__init__()
         self.radius = radius
-        self.network = _network(dimension, hidden, rank)
+        self.network = varied_network(dimension, hidden, rank)
 
     def prepare(self, source: Discretization, target: Discretization) -> KernelPlan:
         """Neighbours, offsets and weights, in the precision of the points."""
@@ -90,7 +91,7 @@ class Mixing(nn.Module):
 
     def forward(self, phi: Tensor, u: Tensor, graph: Graph) -> Tensor:
         """phi (E, B), u (N, C_in) -> (M, C_out)."""
-        return low_rank_product(phi, u, self.matrices, graph)
+        return basis_product(u, phi, self.matrices, graph)
 
 
 class KernelIntegral(Operator):
@@ -153,7 +154,7 @@ class KernelIntegral(Operator):
             "diagonal": in_channels,
             "low_rank": rank,
         }[self.form]
-        self.network = _network(inputs, hidden, outputs)
+        self.network = varied_network(inputs, hidden, outputs)
         if self.form == "low_rank":
             self.mixing = Mixing(rank, in_channels, out_channels)
 
@@ -189,22 +190,6 @@ class KernelIntegral(Operator):
         return v.index_add(0, plan.graph.target, weighted)
 
 
-def _network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """A network whose outputs begin as varied functions of size 1 on the unit ball."""
-    first, last = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
-    network = nn.Sequential(
-        first, nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), last
-    )
-    with torch.no_grad():
-        first.weight.mul_(3)
-        points = torch.randn(1024, inputs)
-        points *= torch.rand(1024, 1) ** (1 / inputs) / points.norm(dim=1, keepdim=True)
-        size = network(points).square().mean(0).sqrt()
-        last.weight.div_(size[:, None])
-        last.bias.div_(size)
-    return network
-
-
 def _by_targets(plan: KernelPlan, chunk: int) -> list[KernelPlan]:
     """The plan in pieces of whole targets, about `chunk` pairs each."""
     ptr = plan.graph.ptr
@@ -220,63 +205,3 @@ def _by_targets(plan: KernelPlan, chunk: int) -> list[KernelPlan]:
         part = Graph(edges, plan.graph.n_sources, last - first)
         pieces.append(KernelPlan(part, plan.offset[a:b], plan.weight[a:b]))
     return pieces
-
-
-class Pattern(NamedTuple):
-    """Where a sparse matrix has entries, by rows (targets) and by columns (sources).
-
-    `by_column` : the entries in the order of their columns.
-    """
-
-    row_ptr: Tensor
-    columns: Tensor
-    column_ptr: Tensor
-    rows: Tensor
-    by_column: Tensor
-
-
-def low_rank_product(phi: Tensor, u: Tensor, mixing: Tensor, graph: Graph) -> Tensor:
-    """`v_i = sum_b sum_j phi_ij^b u_j W_b` over the pairs of a graph.
-
-    phi : (E, B). u : (N, C_in). mixing : W, (B, C_in, C_out). Returns (M, C_out).
-    Saves its arguments only; each of the B sparse products is made again in the
-    backward pass. Differentiable once in phi, u and mixing. Works in the precision of
-    phi, under autocast too: sums over points stay in that of the weights.
-    """
-    rows, columns = graph.rows, graph.reversed().rows
-    pattern = Pattern(*rows, *columns, graph.by_source.order)
-    with torch.autocast(u.device.type, enabled=False):
-        u, mixing = u.to(phi.dtype), mixing.to(phi.dtype)
-        return _LowRankProduct.apply(phi, u, mixing, *pattern)  # type: ignore
-
-
-class _LowRankProduct(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, phi, u, mixing, *numbers):  # type: ignore[override]
-        ctx.save_for_backward(phi, u, mixing, *numbers)
-        at = Pattern(*numbers)
-        v = u.new_zeros(len(at.row_ptr) - 1, mixing.shape[2])
-        for b, values in enumerate(phi.t().contiguous()):
-            matrix = csr(at.row_ptr, at.columns, values, len(u))
-            v.addmm_(matrix @ u, mixing[b])
-        return v
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, g):  # type: ignore[override]
-        phi, u, mixing, *numbers = ctx.saved_tensors
-        at = Pattern(*numbers)
-        d_u, d_mixing = torch.zeros_like(u), torch.zeros_like(mixing)
-        d_phi = phi.new_empty(phi.shape[1], len(phi))
-        empty = csr(at.row_ptr, at.columns, torch.zeros_like(phi[:, 0]), len(u))
-        g = g.contiguous()
-        by_column = phi.index_select(0, at.by_column).t().contiguous()
-        for b, values in enumerate(by_column):
-            adjoint = csr(at.column_ptr, at.rows, values, len(g)) @ g
-            d_mixing[b] = u.t() @ adjoint
-            d_u.addmm_(adjoint, mixing[b].t())
-            if ctx.needs_input_grad[0]:
-                pulled = g @ mixing[b].t()
-                entries = torch.sparse.sampled_addmm(empty, pulled, u.t(), beta=0.0)
-                d_phi[b] = entries.values()
-        return d_phi.t(), d_u, d_mixing, *(None for _ in numbers)
