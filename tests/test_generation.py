@@ -252,6 +252,34 @@ def test_blobs_differ_and_have_one_area():
     np.testing.assert_array_equal(blobs[2].points, again.points)
 
 
+@every_family
+def test_a_random_surface_is_closed_and_outward(family):
+    mesh = generation.random_surface(2, 6, **FAMILIES[family])
+    edges, count = facets(mesh)
+    assert set(count) == {2}
+    assert len(mesh.points) - len(edges) + len(mesh.cells["triangle"]) == 2
+    assert np.linalg.det(mesh.points[mesh.cells["triangle"]]).min() > 0
+    assert mesh.validate().ok
+
+
+def test_a_random_surface_does_not_depend_on_its_mesh():
+    coarse, fine = (generation.random_surface(3, n).points for n in (4, 8))
+    apart = np.linalg.norm(coarse[:, None] - fine, axis=2)
+    assert apart.min(1).max() < 1e-14
+    radius = np.linalg.norm(fine, axis=1)
+    assert 0.48 < radius.min() < 0.85 < 1.2 < radius.max() < 2.1
+
+    def volume(n: int, **options) -> float:
+        mesh = generation.random_surface(3, n, **options)
+        return float(np.linalg.det(mesh.points[mesh.cells["triangle"]]).sum() / 6)
+
+    sizes = [6, 12, 24]
+    apart = [abs(volume(n) - volume(n, grading=4.0, jitter=0.1)) for n in sizes]
+    assert 1.8 < fitted_rate(sizes, apart) < 2.2
+    other = generation.random_surface(4, 8).points
+    assert np.abs(np.linalg.norm(other, axis=1) - radius).max() > 0.1
+
+
 @pytest.mark.parametrize("shape", [square, l_shape, disk, box, ball])
 def test_jitter_moves_interior_points_alone_and_no_farther(shape):
     still, moved = shape(6), shape(6, jitter=0.2, seed=1)

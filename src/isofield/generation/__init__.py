@@ -12,7 +12,13 @@ All cells are oriented positively, surfaces outward.
 
 from isofield.generation.grids import box, l_shape, square, torus
 from isofield.generation.plate import plate_with_holes
-from isofield.generation.round import ball, disk, icosphere, random_blob
+from isofield.generation.round import (
+    ball,
+    disk,
+    icosphere,
+    random_blob,
+    random_surface,
+)
 
 __all__ = [
     "square",
@@ -23,5 +29,6 @@ __all__ = [
     "box",
     "ball",
     "icosphere",
+    "random_surface",
     "torus",
 ]

@@ -1,4 +1,4 @@
-"""Round shapes, cut like fans: disk, blob, sphere and ball."""
+"""Round shapes, cut like fans: disk, blob, sphere, smooth surface and ball."""
 
 from __future__ import annotations
 
@@ -54,6 +54,31 @@ def icosphere(
     points = moebius(points, grading)
     cells = {"triangle": triangles}
     return jittered(points, cells, jitter, seed, np.zeros(len(points), bool), unit)
+
+
+def random_surface(
+    seed: int, n: int, *, grading: float = 1.0, jitter: float = 0.0
+) -> Mesh:
+    """A smooth random closed surface around the origin, the same for every n.
+
+    The point in the direction x lies at the distance `exp(f(x))`, with six random waves
+    `f(x) = sum_k a_k cos(w_k . x + c_k)`, sum a_k² = 0.3² and |w_k| < 3, so all of it
+    is seen from the origin and the distance is between 0.48 and 2.1. The triangles are
+    those of `icosphere`: 10 n² + 2 points, 20 n² triangles; grading is finest in the
+    direction (1, 0, 0).
+    """
+    random = np.random.default_rng(seed)
+    height = 0.3 * unit(random.standard_normal((1, 6)))[0]
+    wave = 3 * unit(random.standard_normal((6, 3))) * random.random((6, 1)) ** (1 / 3)
+    phase = 2 * np.pi * random.random(6)
+
+    def onto(points: np.ndarray) -> np.ndarray:
+        x = unit(points)
+        return x * np.exp(np.cos(x @ wave.T + phase) @ height)[:, None]
+
+    points, triangles, _ = _fan(n, *_icosahedron(), solid=False)
+    points, free = onto(moebius(points, grading)), np.zeros(len(points), bool)
+    return jittered(points, {"triangle": triangles}, jitter, seed, free, onto)
 
 
 def ball(n: int, *, grading: float = 1.0, jitter: float = 0.0, seed: int = 0) -> Mesh:
