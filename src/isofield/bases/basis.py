@@ -52,6 +52,20 @@ class Basis(nn.Module):
             - math.lgamma(half + alpha + 1)
         )
 
+    @torch.no_grad()
+    def mean_squares(self) -> Tensor:
+        """(B,) float64, `∫ window phi_b^2 / ∫ window` over the ball, to about 1 %.
+
+        By the midpoints of a grid. What a layer may divide by, so that matrices of one
+        size give every function the same part in its values.
+        """
+        n = {1: 1000, 2: 100, 3: 32}.get(self.dimension, 12)
+        axis = (torch.arange(n, dtype=torch.float64) + 0.5) * 2 / n - 1
+        u = torch.cartesian_prod(*[axis] * self.dimension).view(-1, self.dimension)
+        u = u[u.square().sum(1) < 1]
+        window = self.window(u)
+        return window @ self.functions(u).square() / window.sum()
+
     @abstractmethod
     def functions(self, u: Tensor) -> Tensor:
         """(..., d) -> (..., B), the phi_b without the window; outside the ball too."""
@@ -73,7 +87,7 @@ class Basis(nn.Module):
         """(..., d) -> (..., d), `-2 alpha (1 - |u|^2)^(alpha - 1) u` inside, else 0."""
         inside, rest = self._inside(u)
         slope = -2 * self.alpha * rest ** (self.alpha - 1)
-        return torch.where(inside[..., None], slope[..., None] * u, 0.0)
+        return torch.where(inside[..., None], slope[..., None] * self._windowed(u), 0.0)
 
     def forward(self, u: Tensor) -> Tensor:
         """(..., d) -> (..., B), window times functions, 0 outside the ball."""
@@ -90,9 +104,13 @@ class Basis(nn.Module):
         by_window = self.functions(within)[..., None] * slope
         return by_window + self.function_gradients(within) * window
 
+    def _windowed(self, u: Tensor) -> Tensor:
+        """(..., d), the coordinates that the window sees; others are 0."""
+        return u
+
     def _inside(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Whether |u| < 1, and 1 - |u|^2 there, 1 elsewhere: safe under any power."""
-        rest = 1 - u.square().sum(-1)
+        rest = 1 - self._windowed(u).square().sum(-1)
         inside = rest > 0
         return inside, torch.where(inside, rest, 1.0)
 

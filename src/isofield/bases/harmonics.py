@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +43,44 @@ def harmonic_index(dimension: int, order: int, degree: Tensor, m: Tensor) -> Ten
     if dimension == 2:
         return torch.where(m < 0, order + degree, degree)
     return degree * (degree + 1) + m
+
+
+def turned_harmonics(dimension: int, order: int, rotation: Tensor) -> Tensor:
+    """(..., A, A) with `harmonics(R u) = turned_harmonics(R) @ harmonics(u)`.
+
+    rotation : angles (...,) in the plane, orthogonal matrices (..., 3, 3) in space;
+    there the entries are means over the sphere, by a quadrature that is exact for them.
+
+    Raises `ValueError` for other dimensions and other matrices.
+    """
+    if dimension == 2:
+        turn = torch.arange(order + 1).to(rotation) * rotation[..., None]
+        cosine, sine = turn.cos().diag_embed(), turn.sin().diag_embed()
+        top = torch.cat([cosine, -sine[..., 1:]], -1)
+        bottom = torch.cat([sine[..., 1:, :], cosine[..., 1:, 1:]], -1)
+        return torch.cat([top, bottom], -2)
+    if dimension != 3 or rotation.shape[-2:] != (3, 3):
+        raise ValueError(
+            "expected angles in the plane or matrices (..., 3, 3) in space, got "
+            f"{tuple(rotation.shape)} in {dimension} dimensions"
+        )
+    points, weights = (x.to(rotation) for x in _sphere(order))
+    fixed = harmonics(points, order) * weights[:, None]
+    turned = harmonics(points @ rotation.mT, order)
+    return turned.mT @ fixed
+
+
+def _sphere(order: int) -> tuple[Tensor, Tensor]:
+    """Points (Q, 3) on the sphere and weights (Q,) of sum 1, exact to 2 * order."""
+    z, w = np.polynomial.legendre.leggauss(order + 1)
+    n = 2 * order + 1
+    angle = 2 * np.pi * np.arange(n) / n
+    side = np.sqrt(1 - z**2)[:, None]
+    points = np.stack(
+        np.broadcast_arrays(side * np.cos(angle), side * np.sin(angle), z[:, None]), -1
+    )
+    weights = np.repeat(w / (2 * n), n)
+    return torch.tensor(points.reshape(-1, 3)), torch.tensor(weights)
 
 
 def _powers(x: Tensor, y: Tensor, order: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from isofield.bases.basis import Basis, check_at_least, check_dimension
-from isofield.bases.harmonics import harmonic_index, harmonics
+from isofield.bases.harmonics import harmonic_index, harmonics, turned_harmonics
 
 
 class ZernikeBasis(Basis):
@@ -67,26 +67,24 @@ class ZernikeBasis(Basis):
             * self._norms.to(u)
         )
 
-    def rotated(self, angle: Tensor | float) -> Tensor:
-        """(..., B, B) with `functions(R u) = rotated(angle) @ functions(u)`, d = 2.
+    def rotated(self, rotation: Tensor | float) -> Tensor:
+        """(..., B, B) with `functions(R u) = rotated(R) @ functions(u)`.
 
-        R turns u by the angle (radians, (...,) or one number) from the first axis to
-        the second. Orthogonal; the product of two is that of the sum of the angles.
-        Coefficients c of a field v become `rotated(angle) @ c` for the field turned by
-        the angle, `v(R^T u)`. In the precision of the angle, float64 for a number.
+        rotation : R; in the plane the angle (radians, (...,) or one number) from the
+        first axis to the second, in space orthogonal matrices (..., 3, 3).
 
-        Raises `ValueError` where d is not 2.
+        Law: orthogonal, `rotated(R S) = rotated(R) @ rotated(S)`, and mixes functions
+        of the same n and l alone. Coefficients c of a field v become `rotated(R) @ c`
+        for the turned field `v(R^T u)`. In the precision of R, float64 for a number.
+
+        Raises `ValueError` on the line, and in space for anything but 3 x 3 matrices.
         """
-        if self.dimension != 2:
-            raise ValueError(
-                f"rotated: expected a basis of dimension 2, got {self.dimension}"
-            )
-        if not isinstance(angle, Tensor):
-            angle = torch.tensor(angle, dtype=torch.float64)
-        turn = self.modes[:, 2].to(angle) * angle[..., None]
-        same, modes = torch.eye(self.size).to(angle), self.modes.tolist()
-        mirror = [modes.index([n, k, -m]) for n, k, m in modes]
-        return same * turn.cos()[..., None] - same[mirror] * turn.sin()[..., None]
+        if not isinstance(rotation, Tensor):
+            rotation = torch.tensor(rotation, dtype=torch.float64)
+        turned = turned_harmonics(self.dimension, self.order, rotation)
+        device = rotation.device
+        place, n = self._angular.to(device), self.modes[:, 0].to(device)
+        return turned[..., place[:, None], place] * (n[:, None] == n)
 
     def _jacobi(self, s: Tensor) -> Tensor:
         """(..., 1), |u|^2 -> (..., K (order + 1)), P_k^(alpha, l + d/2 - 1)(2 s - 1)
@@ -114,16 +112,17 @@ class ZernikeBasis(Basis):
         return torch.cat(values, -1)
 
     def _norm(self, n: int, degree: int) -> float:
-        """N_nl, from the integral of the squared Jacobi polynomial in its weight."""
-        k, a, b = (n - degree) // 2, self.alpha, degree + self.dimension / 2 - 1
-        logarithm = (
-            math.lgamma(k + a + 1)
-            + math.lgamma(k + b + 1)
-            - math.lgamma(k + 1)
-            - math.lgamma(k + a + b + 1)
-        )
-        integral = self.dimension / 2 * math.exp(logarithm) / (2 * k + a + b + 1)
-        return math.sqrt(self.mean_window / integral)
+        """N_nl: the root of `∫ window` over the integral of the squared product."""
+        whole = _log_integral(0, self.alpha, self.dimension / 2 - 1)
+        k, b = (n - degree) // 2, degree + self.dimension / 2 - 1
+        return math.exp((whole - _log_integral(k, self.alpha, b)) / 2)
+
+
+def _log_integral(k: int, a: float, b: float) -> float:
+    """The logarithm of `∫_0^1 (1 - s)^a s^b P_k^(a, b)(2s - 1)^2 ds`."""
+    gamma = math.lgamma(k + a + 1) + math.lgamma(k + b + 1)
+    gamma -= math.lgamma(k + 1) + math.lgamma(k + a + b + 1)
+    return gamma - math.log(2 * k + a + b + 1)
 
 
 def _modes(dimension: int, order: int) -> list[tuple[int, int, int]]:
