@@ -586,6 +586,29 @@ def test_hermite_functions_interpolate_values_and_derivatives():
     np.testing.assert_allclose(found, p(x) * q(y), rtol=0, atol=1e-12)
 
 
+def test_four_hermite_nodes_are_the_element_of_bogner_fox_and_schmit():
+    from skfem import Basis as Oracle
+    from skfem import ElementQuadBFS, MeshQuad
+
+    corners = np.array([[-1.0, 1, 1, -1], [-1, -1, 1, 1]])
+    mesh = MeshQuad(corners, np.arange(4)[:, None])
+    at = (inside(30, 2).numpy().T + 1) / 2
+    oracle = Oracle(mesh, ElementQuadBFS(), quadrature=(at, np.ones(30)))
+    u = torch.tensor(oracle.global_coordinates().value[:, 0].T.copy())
+    basis = HermiteBasis(2, order=1, nodes=2)
+    values = basis.functions(u)
+    derivatives = {"u": [0, 0], "u_x": [1, 0], "u_y": [0, 1], "u_xy": [1, 1]}
+    for i, dof in enumerate(oracle.element_dofs[:, 0]):
+        a = derivatives[oracle.elem.dofnames[i % 4]]
+        node = torch.tensor((oracle.doflocs[:, dof] + 1) / 2).long()
+        ours = (basis.node == node).all(1) & (basis.derivative == torch.tensor(a)).all(
+            1
+        )
+        scaled = values[:, ours][:, 0] * basis.spacing ** sum(a)
+        expected = oracle.basis[i][0].value[0]
+        np.testing.assert_allclose(scaled, expected, rtol=0, atol=1e-14)
+
+
 @pytest.mark.parametrize("order", [0, 1, 2, 3])
 def test_a_single_hermite_node(order: int):
     basis = HermiteBasis(2, order, nodes=1)
