@@ -333,10 +333,9 @@ def test_what_is_lost_is_said():
         conservative(square(6), moved(square(5), 0.3), outside="nearest")
     with pytest.warns(TransferWarning) as said:
         conservative(icosphere(1), icosphere(3))
-    area, coverage = (str(warning.message) for warning in said)
+    # an icosahedron covers all of the sphere, but has less area
+    (area,) = (str(warning.message) for warning in said)
     assert "times the area of the source" in area
-    assert "covered by less than" in coverage
-    assert "and 0 % of the source's measure" in coverage
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         conservative(square(6), square(5))

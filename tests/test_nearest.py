@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from isofield.discretization import from_mesh
-from isofield.generation import box, disk, icosphere, square
+from isofield.generation import box, disk, icosphere, plate_with_holes, square
 from isofield.mesh import Mesh
-from isofield.operators import TransferError, nearest
+from isofield.operators import TransferError, linear, nearest
 
 
 def cloud(count: int, d: int = 2, seed: int = 0) -> Tensor:
@@ -49,7 +49,7 @@ def test_order_one(family: str):
 def test_values_are_those_of_the_nearest_source(mesh: Mesh, site: str):
     places = from_mesh(mesh, site).points
     at = 2 * cloud(300, mesh.points.shape[1], seed=1) - 0.5
-    transfer = nearest(mesh, at, source_at=site)
+    transfer = nearest(mesh, at, source_at=site, outside="nearest")
     number = torch.cdist(at, places, compute_mode="donot_use_mm_for_euclid_dist")
     gap, index = number.min(1)
     assert torch.equal(transfer(torch.arange(len(places))), index)
@@ -94,7 +94,7 @@ def test_renumbered_points_give_the_same_values():
 @pytest.mark.parametrize("sites", [("points", "points"), ("cells", "points")])
 def test_adjoint_between_meshes(sites: tuple[str, str]):
     a, b = disk(6, jitter=0.2), square(7)
-    transfer = nearest(a, b, source_at=sites[0], target_at=sites[1])
+    transfer = nearest(a, b, source_at=sites[0], target_at=sites[1], outside="nearest")
     assert transfer.source is not None
     assert transfer.target is not None
     u, v = cloud(transfer.shape[1], 2, seed=1), cloud(transfer.shape[0], 2, seed=2)
@@ -110,6 +110,46 @@ def test_only_what_is_beyond_the_distance_is_missing():
     assert lost(torch.ones(1)).isnan().tolist() == [False, False, True]
     with pytest.raises(TransferError, match=r"1 of 3 .* furthest is 1\.5 away"):
         nearest(points, at, max_distance=1.0)
+
+
+def test_targets_outside_of_a_mesh_are_counted():
+    """In a hole, too, where points are near: the cells say what is outside."""
+    mesh = plate_with_holes(16)
+    low, high = (torch.tensor(x) for x in (mesh.points.min(0), mesh.points.max(0)))
+    at = low + cloud(3000, seed=5) * (high - low)
+    known = linear(mesh, at, outside="nearest").facts["outside"]
+    count, far = int((known > 0).sum()), float(known.max())
+    assert count > 50
+    message = rf"{count} of 3000 targets lie outside.*furthest by {far:.6g}:"
+    with pytest.raises(TransferError, match=message):
+        nearest(mesh, at)
+    allowed = nearest(mesh, at, outside="nearest")
+    torch.testing.assert_close(allowed.facts["outside"], known)
+    assert not allowed.missing.any()
+    assert torch.equal(nearest(mesh, at, outside="nan").missing, known > 0)
+    assert not nearest(mesh, mesh).facts["outside"].any()
+
+
+def test_targets_off_a_surface_ask_for_a_distance():
+    sphere = icosphere(3)
+    at = torch.nn.functional.normalize(cloud(200, 3, seed=2) - 0.5)
+    with pytest.raises(TransferError, match=r"of 200 .*pass max_distance for a proj"):
+        nearest(sphere, at)
+    assert nearest(sphere, at, max_distance=0.05).facts["outside"].max() < 0.05
+    with pytest.raises(TransferError, match=r"further than 0\.001 from it"):
+        nearest(sphere, at, max_distance=1e-3, outside="nearest")
+
+
+def test_clouds_end_where_their_own_spacing_does():
+    """Of 7 points on a line with unit spacing the last is 6 from its 6-th neighbour and
+    the middle one 3; in one more dimension there are no more neighbours than these."""
+    source = torch.stack([torch.arange(7.0), torch.zeros(7)], 1).double()
+    at = torch.tensor([[3, 2.9], [3, 3.1], [12.0, 0], [12.1, 0]]).double()
+    assert nearest(source, at, outside="nan").missing.tolist() == [0, 1, 0, 1]
+    message = r"2 of 4 targets have no source in reach, the furthest is 6\.1 away"
+    with pytest.raises(TransferError, match=message):
+        nearest(source, at)
+    assert nearest(source, at, outside="nearest")(source[:, 0]).tolist() == [3, 3, 6, 6]
 
 
 @pytest.mark.parametrize("side", [0, 1])

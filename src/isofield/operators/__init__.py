@@ -1,7 +1,8 @@
 """Linear operators between fields on discretizations."""
 
 from isofield.operators.bounded import bounded
-from isofield.operators.conservative import TransferWarning, conservative
+from isofield.operators.conservative import conservative
+from isofield.operators.coverage import TransferWarning
 from isofield.operators.gradient import Gradient, gradient
 from isofield.operators.l2_projection import l2_projection
 from isofield.operators.linear import linear

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,9 @@ from isofield.operators.supermesh.splitting import Split, split
 from isofield.topology import boundary_facets
 
 AT_ONCE = 1 << 18
+AT_ONCE_FAR = 1 << 22  # pairs of a far point and a simplex
+NEIGHBOURS = 8  # at a corner
+FEW = 512
 
 
 class Closest(NamedTuple):
@@ -38,40 +42,127 @@ def boundary(mesh: Mesh) -> Split:
     return split(Mesh(mesh.points, cells))
 
 
-def closest(domain: Split, points: Tensor) -> Closest:
+def closest(domain: Split, points: Tensor, limit: float = math.inf) -> Closest:
     """The nearest point of a set of simplices to each of M points, exactly.
 
     Of the simplices, that is: bilinear and curved cells are taken by their split, which
-    lies O(h^2) from them. Far points meet many candidates and cost more.
+    lies O(h^2) from them.
 
-    domain : simplices of dimension m = 1 or 2. points : (M, d). Of simplices at the
+    domain : simplices of dimension m = 1 or 2. points : (M, d). limit : length; a point
+    that is surely further gets the distance inf and no simplex, -1. Of simplices at the
     same distance the first counts. The nearest corner bounds the distance, and the tree
-    of boxes gives the simplices within that bound.
+    of boxes gives the simplices within that bound; of a point that is further away than
+    the domain is large these are many, so few such points are taken at one time.
     """
-    parts = [_closest(domain, block) for block in points.split(AT_ONCE)]
-    return Closest(*(torch.cat(part) for part in zip(*parts, strict=True)))
+    corners = _Corners(domain)
+    bound, corner = corners.nearest(points)
+    first = corners.simplices(corner, 1)[:, 0]
+    result = Closest(
+        torch.full_like(corner, -1),
+        points.new_zeros(len(points), domain.dimension + 1),
+        torch.full_like(bound, torch.inf),
+    )
+    asked = bound <= limit + _side(domain)
+    far = bound > _extent(domain)
+    some = max(1, AT_ONCE_FAR // len(domain.corners))
+    for rows, most in ((asked & ~far, AT_ONCE), (asked & far, some)):
+        for block in rows.nonzero()[:, 0].split(most):
+            found = _closest(domain, points[block], bound[block], first[block])
+            for whole, part in zip(result, found, strict=True):
+                whole[block] = part
+    return result
 
 
-def _closest(domain: Split, points: Tensor) -> Closest:
-    from scipy.spatial import KDTree
+def furthest(domain: Split, points: Tensor) -> float:
+    """The largest of the distances of M points from a set of simplices, exactly.
 
+    The nearest corner is nearer than the distance and a side of a simplex together, and
+    the simplices at it bound the distance from above; the points that are left are
+    looked at from the largest bound on, until the next is below what was found.
+    """
+    corners = _Corners(domain)
+    gap, corner = corners.nearest(points)
+    kept = gap >= gap.max() - _side(domain)
+    points, simplex = points[kept], corners.simplices(corner[kept], NEIGHBOURS)
+    some = AT_ONCE // NEIGHBOURS
+    bound = torch.cat(
+        [
+            _distances(domain.corners[j], x[:, None].expand(-1, NEIGHBOURS, -1))
+            for j, x in zip(simplex.split(some), points.split(some), strict=True)
+        ]
+    )
+    order = torch.argsort(bound, descending=True)
+    largest = 0.0
+    for block in order.split(FEW):
+        if float(bound[block[0]]) <= largest:
+            break
+        largest = max(largest, float(closest(domain, points[block]).distance.max()))
+    return largest
+
+
+class _Corners:
+    """The distinct corners of S simplices, and the simplices at each."""
+
+    def __init__(self, domain: Split) -> None:
+        flat = domain.corners.flatten(0, 1).numpy()
+        order = np.lexsort(flat.T)
+        new = np.ones(len(flat), dtype=bool)
+        new[1:] = (np.diff(flat[order], axis=0) != 0).any(1)
+        self.points = flat[order[new]]
+        self.order = torch.from_numpy(order) // (domain.dimension + 1)
+        self.ptr = torch.from_numpy(np.append(np.flatnonzero(new), len(flat)))
+
+    def nearest(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """(M,) distances to the nearest corner, and its number."""
+        from scipy.spatial import KDTree
+
+        found = KDTree(self.points).query(points)
+        distance, number = (torch.from_numpy(np.asarray(x)) for x in found)
+        return distance, number.long()
+
+    def simplices(self, number: Tensor, most: int) -> Tensor:
+        """(M, most) simplices at corners (M,); the last again where there are fewer."""
+        place = self.ptr[number][:, None] + torch.arange(most)
+        return self.order[torch.minimum(place, self.ptr[number + 1][:, None] - 1)]
+
+
+def _side(domain: Split) -> float:
+    """The longest side of a simplex."""
+    sides = domain.corners[:, :, None] - domain.corners[:, None]
+    return float(sides.norm(dim=3).max())
+
+
+def _extent(domain: Split) -> float:
+    corners = domain.corners.flatten(0, 1)
+    return float((corners.amax(0) - corners.amin(0)).max())
+
+
+def _distances(corners: Tensor, x: Tensor) -> Tensor:
+    """(K,) the smallest distance of x (K, k, d) from simplices (K, k, m + 1, d)."""
+    shape = x.shape[:2]
+    corners, x = corners.flatten(0, 1), x.flatten(0, 1)
+    at = torch.einsum("kc,kcd->kd", _shares(corners, x), corners)
+    return (at - x).norm(dim=1).view(shape).amin(1)
+
+
+def _shares(corners: Tensor, x: Tensor) -> Tensor:
+    return (_on_line if corners.shape[1] == 2 else _on_triangle)(corners, x)
+
+
+def _closest(domain: Split, points: Tensor, bound: Tensor, first: Tensor) -> Closest:
     corners = domain.corners
-    tree = KDTree(corners.flatten(0, 1).numpy())
-    bound, corner = (torch.from_numpy(np.asarray(x)) for x in tree.query(points))
     reach = bound * (1 + 1e-12)
     i, j = overlapping(Boxes(points, points, reach), Boxes.around(corners))
-    # the simplex of the nearest corner, too, where rounding leaves no other
-    m = corners.shape[1] - 1
-    i = torch.cat([i, torch.arange(len(points))])
-    j = torch.cat([j, corner.long() // (m + 1)])
-    share = (_on_line if m == 1 else _on_triangle)(corners[j], points[i])
+    # a simplex at the nearest corner, too, where rounding leaves no other
+    i, j = torch.cat([i, torch.arange(len(points))]), torch.cat([j, first])
+    share = _shares(corners[j], points[i])
     at = torch.einsum("kc,kcd->kd", share, corners[j])
     distance = (at - points[i]).norm(dim=1)
     order = torch.argsort(j, stable=True)
     order = order[torch.argsort(distance[order], stable=True)]
     order = order[torch.argsort(i[order], stable=True)]
-    first = torch.searchsorted(i[order].contiguous(), torch.arange(len(points)))
-    best = order[first]
+    start = torch.searchsorted(i[order].contiguous(), torch.arange(len(points)))
+    best = order[start]
     return Closest(j[best], share[best], distance[best])
 
 

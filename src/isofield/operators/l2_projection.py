@@ -6,6 +6,7 @@ import numpy as np
 
 from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh
+from isofield.operators.coverage import check_meshes
 from isofield.operators.projection import Linears, Quadratics, Space, projection
 from isofield.operators.sparse import SparseOperator, TransferError
 from isofield.operators.supermesh import split
@@ -36,12 +37,17 @@ def l2_projection(
 
     Raises `TransferError` for degree 2 on other or curved cells.
     """
+    if outside not in ("error", "nearest", "nan"):
+        raise ValueError(
+            f"outside: expected 'error', 'nearest' or 'nan', got {outside!r}"
+        )
+    check_meshes(source, target)
     if degree is None:
         degree = 2 if _quadratic_kind(target) is not None else 1
     if degree not in (1, 2):
         raise ValueError(f"degree: expected 1 or 2, got {degree}")
     given, wanted = _space(source, degree, "source"), _space(target, degree, "target")
-    return projection(given, wanted, "l2_projection", "overlap", outside)
+    return projection(source, given, wanted, "l2_projection", "overlap", outside)
 
 
 def _space(mesh: Mesh, degree: int, name: str) -> Space:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -10,15 +11,20 @@ from torch import Tensor
 
 from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh, MeshError
-from isofield.operators.closest import boundary, closest
+from isofield.operators.closest import closest
 from isofield.operators.location import Located, locate
 from isofield.operators.nearest import check_spaces
+from isofield.operators.outside import (
+    check_outside,
+    furthest_allowed,
+    hull,
+    is_surface,
+    off_surface,
+)
 from isofield.operators.places import Where, entries, points_of
-from isofield.operators.sparse import SparseOperator, TransferError
-from isofield.operators.supermesh.splitting import Split, split
+from isofield.operators.sparse import SparseOperator
+from isofield.operators.supermesh.splitting import Split
 
-# how far from a surface, in its size, a point still lies on it: rounding
-ON_SURFACE = 1e-9
 Triplets = tuple[Tensor, Tensor, Tensor]
 
 
@@ -46,11 +52,11 @@ def linear(
     On a surface (a curve) in space, each target takes the value at the nearest point of
     the surface, linear on the simplices of its cells, so of order 2. max_distance :
     length, how far it may be; where it is not given, targets lie on the surface up to
-    rounding. Beyond it they are outside. For meshes that fill their space it limits
-    outside="nearest".
+    rounding, or anywhere with outside="nearest". Beyond it they are outside. For meshes
+    that fill their space it limits outside="nearest".
 
     facts["outside"] : (M,) the distance to the source, 0 within; inf where
-    outside="nan" asks for no distance.
+    outside="nan" asks for no distance or the target is far from the surface.
 
     Raises `TransferError` for targets outside, and for another number of coordinates.
     """
@@ -65,32 +71,30 @@ def linear(
         )
     given, wanted = points_of(source), points_of(target, target_at)
     check_spaces(given.points, wanted.points)
-    points, size = wanted.points, float(np.ptp(source.points, axis=0).max())
-    if source.dimension < points.shape[1]:
-        parts, distance = _projected(split(source), points)
-        limit = ON_SURFACE * size if max_distance is None else max_distance
+    points = wanted.points
+    if is_surface(source):
+        limit = furthest_allowed(source, outside, max_distance)
+        parts, distance = _projected(hull(source), points, limit)
         missing = distance > limit
-        distance = torch.where(distance > ON_SURFACE * size, distance, 0.0)
+        distance = off_surface(source, distance)
     else:
         located = locate(source, points)
         parts = _shape_functions(source, located)
         missing = located.block < 0
-        distance = torch.zeros_like(points[:, 0])
-        if outside == "nan":
-            distance[missing] = torch.inf
-        elif bool(missing.any()):
+        distance = torch.where(missing, torch.inf, torch.zeros_like(points[:, 0]))
+        if outside == "nearest" and bool(missing.any()):
             far = missing.nonzero()[:, 0]
-            (rows, columns, values), found = _projected(boundary(source), points[far])
-            distance[far] = found
-            limit = np.inf if max_distance is None else max_distance
-            if outside == "nearest" and bool((found <= limit).all()):
-                parts = (
-                    torch.cat([parts[0], far[rows]]),
-                    torch.cat([parts[1], columns]),
-                    torch.cat([parts[2], values]),
-                )
-                missing = torch.zeros_like(missing)
-    _check_missing(missing, distance, outside, max_distance)
+            limit = math.inf if max_distance is None else max_distance
+            found, distance[far] = _projected(hull(source), points[far], limit)
+            rows = torch.cat([parts[0], far[found[0]]])
+            parts = (
+                rows,
+                torch.cat([parts[1], found[1]]),
+                torch.cat([parts[2], found[2]]),
+            )
+    check_outside(source, points, missing, distance, outside, max_distance)
+    if outside == "nearest":
+        missing = torch.zeros_like(missing)
     graph, values = entries(*parts, len(points), len(given.points))
     return SparseOperator(
         graph,
@@ -131,9 +135,11 @@ def _barycentric(cells: np.ndarray, located: Located, number: int) -> Triplets:
     return _flattened(rows, nodes.index_select(0, cell), values)
 
 
-def _projected(domain: Split, points: Tensor) -> tuple[Triplets, Tensor]:
+def _projected(
+    domain: Split, points: Tensor, limit: float = math.inf
+) -> tuple[Triplets, Tensor]:
     """Entries for the nearest points of simplices, and the distances (M,)."""
-    found = closest(domain, points)
+    found = closest(domain, points, limit)
     nodes, share = found.nodes(domain)
     return _flattened(torch.arange(len(points)), nodes, share), found.distance
 
@@ -144,17 +150,3 @@ def _flattened(rows: Tensor, nodes: Tensor, values: Tensor) -> Triplets:
         rows = rows.repeat_interleave(nodes.shape[1])
         return rows, nodes.flatten(), values.flatten()
     return rows[:, None].expand_as(nodes)[kept], nodes[kept], values[kept]
-
-
-def _check_missing(
-    missing: Tensor, distance: Tensor, outside: str, limit: float | None
-) -> None:
-    if outside == "nan" or not bool(missing.any()):
-        return
-    within = "" if limit is None else f" and further than {limit:g} from it"
-    raise TransferError(
-        f"{int(missing.sum())} of {len(missing)} targets lie outside the source"
-        f"{within}, the furthest by {float(distance.max()):.6g}: pass max_distance for "
-        "a projection onto a surface, outside='nearest' for the value at the boundary, "
-        "or outside='nan'"
-    )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from isofield.graph import Graph, knn_graph, radius_graph
-from isofield.operators.nearest import check_spaces
+from isofield.operators.nearest import check_spaces, spacing
 from isofield.operators.places import Where, entries, points_of
 from isofield.operators.sparse import SparseOperator, TransferError
 
@@ -77,7 +77,7 @@ def moving_least_squares(
     nearest = knn_graph(a.points, b.points, 1).source
     gap = (a.points[nearest] - b.points).norm(dim=1)
     if radius is None:
-        alone |= gap > _spacing(a.points)[nearest]
+        alone |= gap > spacing(a.points, torch.arange(len(a.points)))[nearest]
     _check_alone(alone, gap, outside)
     values, used = _fitted(a.points, b.points, weights, graph, reach, degree)
     for _ in range(GROWTHS if radius is None else 0):
@@ -145,14 +145,6 @@ def _within(source: Tensor, target: Tensor, reach: Tensor) -> Graph:
     order = torch.argsort(i * len(source) + j)
     edges = torch.stack([j[order], i[order]])
     return Graph(edges, len(source), len(target))
-
-
-def _spacing(source: Tensor) -> Tensor:
-    """(N,) the distance from each source to its 6d-th neighbour."""
-    k = min(6 * source.shape[1] + 1, len(source))
-    near = knn_graph(source, source, k)
-    gap = (source[near.source] - source[near.target]).norm(dim=1)
-    return torch.zeros_like(source[:, 0]).scatter_reduce(0, near.target, gap, "amax")
 
 
 def _fitted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from isofield.cells import CELL_TYPES
 from isofield.discretization import Discretization
+from isofield.mesh import Mesh
+from isofield.operators.coverage import Overlap, check_overlap, middles, uncovered
 from isofield.operators.mass import Mass
 from isofield.operators.nearest import nearest_numbers
 from isofield.operators.places import added, entries
@@ -21,6 +23,7 @@ from isofield.operators.supermesh import (
     cell_centroids,
     given_in_full,
     pieces,
+    split,
 )
 from isofield.quadrature import quadrature
 
@@ -54,14 +57,16 @@ class Space(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Constants:
-    """One on each cell, at its centroid."""
+    """One on each cell, at its centroid; without measure, at the mean of its nodes."""
 
     split: Split
+    middles: Tensor
     degree: int = 0
 
     @property
     def places(self) -> Tensor:
-        return cell_centroids(self.split)
+        found = cell_centroids(self.split)
+        return torch.where(found.isnan(), self.middles, found)
 
     def numbers(self, simplex: Tensor) -> Tensor:
         return self.split.cell[simplex][:, None]
@@ -113,8 +118,8 @@ class Quadratics:
 
 
 def nodal(
-    source: Split,
-    target: Split,
+    source: Mesh,
+    target: Mesh,
     source_at: str,
     target_at: str,
     partial: str = "overlap",
@@ -138,18 +143,23 @@ def nodal(
     O(h^2) from them. partial, outside : as for `conservative`; in "overlap" M and the
     weights of the target are taken over what is covered.
     """
-    given: Space = Linears(source) if source_at == "points" else Constants(source)
-    wanted: Space = Linears(target) if target_at == "points" else Constants(target)
-    return projection(given, wanted, "conservative", partial, outside)
+    given, wanted = (
+        Linears(split(mesh))
+        if at == "points"
+        else Constants(split(mesh), middles(mesh))
+        for mesh, at in ((source, source_at), (target, target_at))
+    )
+    return projection(source, given, wanted, "conservative", partial, outside)
 
 
 def projection(
-    source: Space, target: Space, method: str, partial: str, outside: str
+    mesh: Mesh, source: Space, target: Space, method: str, partial: str, outside: str
 ) -> SparseOperator:
-    """`nodal` for any two spaces."""
+    """`nodal` for any two spaces. mesh : of the source."""
     m, n = len(target.places), len(source.places)
     curved = source.split.corners.shape[2] > source.split.dimension
-    found = pieces(source.split, target.split)
+    overlap = Overlap.none(source.split, target.split)
+    found = _counted(pieces(source.split, target.split), source, target, overlap)
     mixed, mass, support = _assembled(found, target, source)
     alone = _assembled([_itself(target.split)], target, target)
     if partial == "whole" or curved:
@@ -163,6 +173,9 @@ def projection(
         mass = _with_sums(mass, mixed, m)
     coverage = torch.where(alone.support > 0, support / alone.support, 0.0)
     empty = coverage <= UNCOVERED
+    bare = alone.support == 0
+    distance = uncovered(mesh, target.places, empty, bare, "targets", outside)
+    check_overlap(overlap, source.split, target.split)
     if bool(empty.any()):
         mixed, mass = _completed(mixed, mass, empty, source, target, outside)
     graph, values = entries(*mixed, m, n)
@@ -179,9 +192,19 @@ def projection(
         _measured(target, torch.where(empty, alone.weights(m), weights)),
         method,
         empty if outside == "nan" else torch.zeros_like(empty),
-        {"coverage": coverage},
+        {"coverage": torch.where(empty, 0.0, coverage), "outside": distance},
         after,
     )
+
+
+def _counted(
+    parts: Iterable[Pieces], source: Space, target: Space, overlap: Overlap
+) -> Iterator[Pieces]:
+    """The pieces, their measures added to the overlap as they pass."""
+    for part in parts:
+        t, s = target.split.cell[part.target], source.split.cell[part.source]
+        overlap.add(t, s, part.measure)
+        yield part
 
 
 class _Entries(NamedTuple):
@@ -238,7 +261,8 @@ def _keyed(i: Tensor, j: Tensor, values: Tensor, n: int) -> tuple[Tensor, Tensor
 
 def _entries(parts: list[tuple[Tensor, Tensor]], n: int) -> _Entries:
     if not parts:
-        raise TransferError("the two meshes share no cell: do their domains meet?")
+        none = torch.zeros(0, dtype=torch.int64)
+        return _Entries(none, none, torch.zeros(0, dtype=torch.float64))
     keys, values = added(*(torch.cat(x) for x in zip(*parts, strict=True)))
     return _Entries(keys // n, keys % n, values)
 
@@ -270,12 +294,6 @@ def _completed(
 ) -> tuple[_Entries, _Entries]:
     """B and M with rows of their own for targets that the source does not meet."""
     far = empty.nonzero()[:, 0]
-    if outside == "error":
-        raise TransferError(
-            f"{len(far)} of {len(empty)} targets do not meet the source, the first is "
-            f"number {int(far[0])}: pass outside='nearest' or outside='nan', or leave "
-            "them out of the target"
-        )
     kept = ~empty[mixed.rows]
     mixed = _Entries(*(x[kept] for x in mixed))
     kept = ~(empty[mass.rows] | empty[mass.columns])
