@@ -1,5 +1,7 @@
 """Layers: integral operators on any discretization."""
 
+from isofield.layers.basis_convs import HermiteConv, SplineConv, ZernikeConv
+from isofield.layers.continuous_conv import ContinuousConv
 from isofield.layers.kernel_integral import KernelBasis, KernelIntegral, Mixing
 from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
@@ -12,6 +14,10 @@ __all__ = [
     "KernelIntegral",
     "KernelBasis",
     "Mixing",
+    "ContinuousConv",
+    "ZernikeConv",
+    "SplineConv",
+    "HermiteConv",
     "Resample",
     "MeasureNorm",
     "lattice_pooling",

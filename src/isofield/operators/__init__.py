@@ -1,5 +1,10 @@
 """Linear operators between fields on discretizations."""
 
+from isofield.operators.basis_operator import BasisOperator, basis_operator
+from isofield.operators.basis_operator_file import (
+    load_basis_operator,
+    save_basis_operator,
+)
 from isofield.operators.bounded import bounded
 from isofield.operators.conservative import conservative
 from isofield.operators.coverage import TransferWarning
@@ -12,6 +17,7 @@ from isofield.operators.moving_least_squares import (
 )
 from isofield.operators.nearest import nearest
 from isofield.operators.operator_file import load_operator, save_operator
+from isofield.operators.patches import NeighbourWarning, Patches, patches
 from isofield.operators.sparse import SparseOperator, TransferError, majority
 
 __all__ = [
@@ -28,6 +34,13 @@ __all__ = [
     "majority",
     "save_operator",
     "load_operator",
+    "BasisOperator",
+    "basis_operator",
+    "save_basis_operator",
+    "load_basis_operator",
+    "Patches",
+    "patches",
+    "NeighbourWarning",
     "Gradient",
     "gradient",
 ]

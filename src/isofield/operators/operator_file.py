@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
 
@@ -15,53 +17,63 @@ from isofield.operators.mass import Mass
 from isofield.operators.sparse import SparseOperator, TransferError
 
 FORMAT = 1
+KIND = "isofield operator"
 Tensors = dict[str, Tensor]
+Restored = TypeVar("Restored")
 
 
 def save_operator(path: str | os.PathLike, operator: SparseOperator) -> None:
     """Write an operator; the file is complete or is not there."""
-    from safetensors.torch import save_file
-
-    tensors = _graph("graph", operator.graph) | {"values": operator.values}
+    tensors = graph_tensors("graph", operator.graph) | {"values": operator.values}
     tensors["missing"] = operator.missing
     for name, side in (("source", operator.source), ("target", operator.target)):
         if side is not None:
-            tensors |= {f"{name}.points": side.points, f"{name}.weights": side.weights}
-            tensors[f"{name}.ptr"] = side.ptr
-            if side.normals is not None:
-                tensors[f"{name}.normals"] = side.normals
+            tensors |= side_tensors(name, side)
     for name, mass in (("after", operator.after), ("before", operator.before)):
         if mass is not None:
-            tensors |= _graph(f"{name}.graph", mass.graph)
+            tensors |= graph_tensors(f"{name}.graph", mass.graph)
             tensors |= {
                 f"{name}.{part}": getattr(mass, part)
                 for part in ("values", "left", "right")
             }
     tensors |= {f"facts.{name}": fact for name, fact in operator.facts.items()}
+    header = {"format": FORMAT, "method": operator.method, "shape": operator.shape}
+    write_tensors(Path(path), KIND, header, tensors)
+
+
+def load_operator(path: str | os.PathLike) -> SparseOperator:
+    """Read an operator. Raises `TransferError` where the file is missing or not one."""
+    return read_tensors(Path(path), KIND, _restored)
+
+
+def write_tensors(path: Path, kind: str, header: dict, tensors: Tensors) -> None:
+    """A file of tensors with a header under the name of its kind."""
+    from safetensors.torch import save_file
+
     # clones, since safetensors refuses tensors that share memory
     tensors = {
         name: tensor.detach().cpu().contiguous().clone()
         for name, tensor in tensors.items()
     }
-    header = {"format": FORMAT, "method": operator.method, "shape": operator.shape}
-    metadata = {"isofield operator": json.dumps(header)}
-    replaced(Path(path), lambda file: save_file(tensors, file, metadata))
+    metadata = {kind: json.dumps(header)}
+    replaced(path, lambda file: save_file(tensors, file, metadata))
 
 
-def load_operator(path: str | os.PathLike) -> SparseOperator:
-    """Read an operator. Raises `TransferError` where the file is missing or not one."""
+def read_tensors(
+    path: Path, kind: str, restored: Callable[[dict, Tensors], Restored]
+) -> Restored:
+    """What `restored` makes of the header and the tensors of such a file."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     if not path.is_file():
         raise TransferError(f"{path}: no such operator file")
     try:
         with safe_open(path, "pt") as file:
-            header = json.loads((file.metadata() or {})["isofield operator"])
+            header = json.loads((file.metadata() or {})[kind])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if header["format"] != FORMAT:
             raise TransferError(f"{path}: expected an operator file of format {FORMAT}")
-        return _restored(header, tensors)
+        return restored(header, tensors)
     except TransferError:
         raise
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
@@ -69,37 +81,50 @@ def load_operator(path: str | os.PathLike) -> SparseOperator:
         raise TransferError(f"{path}: not an operator file ({reason})") from None
 
 
-def _graph(name: str, graph: Graph) -> Tensors:
+def graph_tensors(name: str, graph: Graph) -> Tensors:
+    """A graph by its edges and rows."""
     return {f"{name}.edges": graph.edge_index, f"{name}.ptr": graph.ptr}
 
 
-def _restored(header: dict, tensors: Tensors) -> SparseOperator:
-    m, n = header["shape"]
-    facts = {
-        name.removeprefix("facts."): fact
-        for name, fact in tensors.items()
-        if name.startswith("facts.")
-    }
-    return SparseOperator(
-        Graph(tensors["graph.edges"], n, m),
-        tensors["values"],
-        _side(tensors, "source"),
-        _side(tensors, "target"),
-        header["method"],
-        tensors["missing"],
-        facts,
-        _mass(tensors, "after"),
-        _mass(tensors, "before"),
-    )
+def side_tensors(name: str, side: Discretization) -> Tensors:
+    """Points with their measure, and normals where they have some."""
+    parts = ("points", "weights", "ptr", "normals")
+    tensors = {f"{name}.{part}": getattr(side, part) for part in parts}
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
-def _side(tensors: Tensors, name: str) -> Discretization | None:
+def side_of(tensors: Tensors, name: str) -> Discretization | None:
+    """The points that `side_tensors` wrote, None where there are none."""
     if f"{name}.points" not in tensors:
         return None
     points, weights, ptr = (
         tensors[f"{name}.{part}"] for part in ("points", "weights", "ptr")
     )
     return Discretization(points, weights, ptr, tensors.get(f"{name}.normals"))
+
+
+def facts_of(tensors: Tensors) -> Tensors:
+    """Numbers of the targets, by name."""
+    return {
+        name.removeprefix("facts."): fact
+        for name, fact in tensors.items()
+        if name.startswith("facts.")
+    }
+
+
+def _restored(header: dict, tensors: Tensors) -> SparseOperator:
+    m, n = header["shape"]
+    return SparseOperator(
+        Graph(tensors["graph.edges"], n, m),
+        tensors["values"],
+        side_of(tensors, "source"),
+        side_of(tensors, "target"),
+        header["method"],
+        tensors["missing"],
+        facts_of(tensors),
+        _mass(tensors, "after"),
+        _mass(tensors, "before"),
+    )
 
 
 def _mass(tensors: Tensors, name: str) -> Mass | None:

@@ -9,7 +9,10 @@ from typing import Any, Literal
 
 import torch
 
-from isofield.layers import moments, norm, pooling
+from isofield.bases import LearnedBasis
+from isofield.layers import kernel_gains, moments, norm, pooling
+from isofield.layers.basis_convs import HermiteConv, SplineConv, ZernikeConv
+from isofield.layers.continuous_conv import ContinuousConv
 from isofield.layers.kernel_integral import KernelIntegral
 from isofield.layers.operator import Operator
 from isofield.layers.resample import Resample
@@ -23,7 +26,7 @@ from isofield.testing.assertions import (
     assert_rigid_motion,
     assert_same_weights,
 )
-from isofield.testing.shapes import body, families, probes, waves
+from isofield.testing.shapes import Shape, body, families, probes, waves
 
 Motion = Literal["none", "translation", "rigid"]
 
@@ -32,24 +35,25 @@ Motion = Literal["none", "translation", "rigid"]
 class Entry:
     """A layer or model and its promises.
 
-    name : for people. build : dimension d -> the operator, with fresh random weights.
+    name : for people. build : a shape of `shapes` -> the operator for it, with fresh
+    random weights: the dimension of a body, the name of a surface.
     channels : C_in. covers : the classes and functions that stand or fall with it.
     rate : of the two families, at least 1. own_points : it answers at the points of its
     source alone. motion : which motions of the body leave its output unchanged.
-    dimensions : where it exists.
+    dimensions : the shapes on which it exists.
     """
 
     name: str
-    build: Callable[[int], Operator]
+    build: Callable[[Any], Operator]
     channels: int
     covers: tuple[Any, ...]
     rate: float = 1.0
     own_points: bool = False
     motion: Motion = "none"
-    dimensions: tuple[int, ...] = (1, 2, 3)
+    dimensions: tuple[Shape, ...] = (1, 2, 3)
 
     def operator(
-        self, dimension: int, dtype: torch.dtype = torch.float64, seed: int = 0
+        self, dimension: Shape, dtype: torch.dtype = torch.float64, seed: int = 0
     ) -> Operator:
         """The operator with the weights of this seed, ready to be applied."""
         with torch.random.fork_rng(devices=[]):
@@ -60,7 +64,7 @@ class Entry:
 REGISTRY: dict[str, Entry] = {}
 
 
-def register(name: str, build: Callable[[int], Operator], **promises: Any) -> Entry:
+def register(name: str, build: Callable[[Any], Operator], **promises: Any) -> Entry:
     """Adds an `Entry` to the registry. Raises `ValueError` where the name is taken."""
     if name in REGISTRY:
         raise ValueError(f"{name!r} is registered already")
@@ -69,15 +73,19 @@ def register(name: str, build: Callable[[int], Operator], **promises: Any) -> En
 
 
 def check(
-    entry: Entry, dimension: int, dtype: torch.dtype = torch.float64, law: str = "all"
+    entry: Entry,
+    dimension: Shape,
+    dtype: torch.dtype = torch.float64,
+    law: str = "all",
 ) -> None:
-    """Holds an entry to one law, or to all six, on disks, balls or intervals.
+    """Holds an entry to one law, or to all six, on intervals, disks, balls or surfaces.
 
-    law : a name in `LAWS`, or "all". Raises `AssertionError` where a law is broken.
+    dimension : 1, 2, 3, "sphere" or "surface". law : a name in `LAWS`, or "all". Raises
+    `AssertionError` where a law is broken.
     """
     if dimension not in entry.dimensions:
-        known = ", ".join(f"{d}-D" for d in entry.dimensions)
-        raise ValueError(f"{entry.name} exists in {known}, not in {dimension}-D")
+        known = ", ".join(map(label, entry.dimensions))
+        raise ValueError(f"{entry.name} exists in {known}, not in {label(dimension)}")
     if law != "all" and law not in LAWS:
         raise ValueError(f"law: expected 'all' or one of {list(LAWS)}, got {law!r}")
     for name, assertion in LAWS.items():
@@ -85,23 +93,35 @@ def check(
             assertion(entry, dimension, dtype)
 
 
-def _arguments(entry: Entry, dimension: int, dtype: torch.dtype) -> dict[str, Any]:
+def label(dimension: Shape) -> str:
+    """2-D, or the name of a surface."""
+    return dimension if isinstance(dimension, str) else f"{dimension}-D"
+
+
+def _arguments(entry: Entry, dimension: Shape, dtype: torch.dtype) -> dict[str, Any]:
     at = None if entry.own_points else probes(dimension, dtype=dtype)
     return {"field": waves(entry.channels), "probes": at}
 
 
-def _source(dimension: int, dtype: torch.dtype) -> Any:
-    return body(dimension, {1: 24, 2: 8, 3: 4}[dimension], 2.0, dtype)
+def _source(dimension: Shape, dtype: torch.dtype) -> Any:
+    n = {1: 24, 2: 8, 3: 4, "sphere": 7, "surface": 8}[dimension]
+    return body(dimension, n, 2.0, dtype)
 
 
-def _sources(dimension: int, dtype: torch.dtype) -> list:
-    sizes = {1: (16, 24, 20), 2: (7, 9, 8), 3: (4, 5, 3)}[dimension]
+def _sources(dimension: Shape, dtype: torch.dtype) -> list:
+    sizes = {
+        1: (16, 24, 20),
+        2: (7, 9, 8),
+        3: (4, 5, 3),
+        "sphere": (6, 8, 7),
+        "surface": (8, 9, 7),
+    }[dimension]
     gradings = (1.0, 2.0, 1.5)
     return [body(dimension, n, g, dtype) for n, g in zip(sizes, gradings, strict=True)]
 
 
 def _on_one_mesh(
-    assertion: Callable, entry: Entry, dimension: int, dtype: torch.dtype
+    assertion: Callable, entry: Entry, dimension: Shape, dtype: torch.dtype
 ) -> None:
     assertion(
         entry.operator(dimension, dtype),
@@ -110,7 +130,7 @@ def _on_one_mesh(
     )
 
 
-def _families(entry: Entry, dimension: int, dtype: torch.dtype) -> None:
+def _families(entry: Entry, dimension: Shape, dtype: torch.dtype) -> None:
     """In float64 whatever the dtype: below 1e-6, rounding would look like a plateau."""
     assert_families_agree(
         entry.operator(dimension),
@@ -122,7 +142,7 @@ def _families(entry: Entry, dimension: int, dtype: torch.dtype) -> None:
     )
 
 
-def _batching(entry: Entry, dimension: int, dtype: torch.dtype) -> None:
+def _batching(entry: Entry, dimension: Shape, dtype: torch.dtype) -> None:
     assert_batching(
         entry.operator(dimension, dtype),
         _sources(dimension, dtype),
@@ -130,13 +150,13 @@ def _batching(entry: Entry, dimension: int, dtype: torch.dtype) -> None:
     )
 
 
-def _motion(entry: Entry, dimension: int, dtype: torch.dtype) -> None:
+def _motion(entry: Entry, dimension: Shape, dtype: torch.dtype) -> None:
     if entry.motion != "none":
         assertion = partial(assert_rigid_motion, rotations=entry.motion == "rigid")
         _on_one_mesh(assertion, entry, dimension, dtype)
 
 
-def _weights(entry: Entry, dimension: int, dtype: torch.dtype) -> None:
+def _weights(entry: Entry, dimension: Shape, dtype: torch.dtype) -> None:
     seeds = iter(range(10))
     assert_same_weights(
         lambda _: entry.operator(dimension, dtype, next(seeds)),
@@ -145,7 +165,7 @@ def _weights(entry: Entry, dimension: int, dtype: torch.dtype) -> None:
     )
 
 
-LAWS: dict[str, Callable[[Entry, int, torch.dtype], None]] = {
+LAWS: dict[str, Callable[[Entry, Shape, torch.dtype], None]] = {
     "node splitting": partial(_on_one_mesh, assert_node_splitting),
     "two families": _families,
     "permutation": partial(_on_one_mesh, assert_permutation),
@@ -154,7 +174,8 @@ LAWS: dict[str, Callable[[Entry, int, torch.dtype], None]] = {
     "same weights": _weights,
 }
 
-RADIUS = {1: 0.6, 2: 0.6, 3: 0.9}  # of the unit ball; above 3 of its coarsest spacings
+# of the unit ball and sphere; above 3 of their coarsest spacings
+RADIUS = {1: 0.6, 2: 0.6, 3: 0.9, "sphere": 0.6, "surface": 0.6}
 
 
 def _kernel_integral(dimension: int, **form: Any) -> Operator:
@@ -174,6 +195,28 @@ def _gno(dimension: int, in_channels: int = 3) -> Operator:
         rank=4,
         hidden=8,
     )
+
+
+def _zernike(dimension: int, order: int = 2, **options: Any) -> Operator:
+    options = {"skip": False, **options}
+    return ZernikeConv(3, 2, dimension, RADIUS[dimension], order=order, **options)
+
+
+def _spline(dimension: int) -> Operator:
+    degree = 2 if dimension < 3 else 1
+    size = {"n_control": degree + 1, "degree": degree}
+    return SplineConv(3, 2, dimension, RADIUS[dimension], skip=False, **size)
+
+
+def _hermite(dimension: int) -> Operator:
+    size = {"nodes": 2 if dimension < 3 else 1}
+    return HermiteConv(3, 2, dimension, RADIUS[dimension], skip=False, **size)
+
+
+def _learned(dimension: int) -> Operator:
+    """Functions and radius, which begins short of its reach."""
+    basis, radius = LearnedBasis(dimension, 4, 8), RADIUS[dimension]
+    return ContinuousConv(3, 2, basis, 0.95 * radius, reach=radius, skip=False)
 
 
 for _form in ("full", "diagonal", "low_rank"):
@@ -200,6 +243,7 @@ register(
     covers=(norm.MeasureNorm,),
     own_points=True,
     motion="rigid",
+    dimensions=(1, 2, 3, "surface"),
 )
 register(
     "lattice pooling and back",
@@ -233,6 +277,48 @@ register(
     rate=1.75,
     motion="rigid",
 )
+for _name, _conv, _class in (
+    ("Zernike", _zernike, ZernikeConv),
+    ("spline", _spline, SplineConv),
+    ("Hermite", _hermite, HermiteConv),
+):
+    register(
+        f"{_name} convolution",
+        _conv,
+        channels=3,
+        covers=(_class, kernel_gains.kernel_gains),
+        rate=1.75,
+        motion="translation",
+    )
+for _name, _promises in {
+    "shepard": {"build": partial(_zernike, mode="shepard"), "rate": 1.75},
+    # of order 1: higher ones begin with errors too small to fall at their rate yet
+    "fit": {"build": partial(_zernike, order=1, mode="fit"), "rate": 1.75},
+    "learned": {"build": _learned, "rate": 1.75},
+    "with a skip": {
+        "build": partial(_zernike, skip=True),
+        "rate": 1.75,
+        "own_points": True,
+        "dimensions": (1, 2),
+    },
+    "isotropic": {
+        "build": partial(_zernike, gauge="isotropic"),
+        "rate": 1.75,
+        "motion": "rigid",
+        "dimensions": (2, 3),
+    },
+    "pooled over angles": {
+        "build": partial(_zernike, order=3, gauge="pool"),
+        "rate": 1.75,
+        "motion": "rigid",
+    },
+}.items():
+    register(
+        f"continuous convolution, {_name}",
+        channels=3,
+        covers=(ContinuousConv,),
+        **{"motion": "translation", "dimensions": (2,), **_promises},
+    )
 register("GNO", _gno, channels=3, covers=(GNO,), rate=1.5)
 register(
     "GNO of the geometry alone",
