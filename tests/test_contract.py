@@ -17,6 +17,7 @@ from isofield import Mesh, from_mesh
 from isofield.generation import disk
 from isofield.layers.operator import Operator
 from isofield.testing import LAWS, REGISTRY, check, probes, register, waves
+from isofield.testing.registry import label
 
 ENTRIES = list(REGISTRY.values())
 
@@ -24,7 +25,9 @@ ENTRIES = list(REGISTRY.values())
 def _cases(dimensions, *without):
     """A law that says nothing about an entry is no test of it."""
     return [
-        pytest.param(entry, law, dimension, id=f"{entry.name}, {law}, {dimension}-D")
+        pytest.param(
+            entry, law, dimension, id=f"{entry.name}, {law}, {label(dimension)}"
+        )
         for dimension in dimensions
         for entry in ENTRIES
         for law in LAWS
@@ -34,13 +37,18 @@ def _cases(dimensions, *without):
     ]
 
 
-@pytest.mark.parametrize(("entry", "law", "dimension"), _cases([1, 2, 3]))
+SURFACES = ["sphere", "surface"]
+
+
+@pytest.mark.parametrize(("entry", "law", "dimension"), _cases([1, 2, 3, *SURFACES]))
 def test_law_in_float64(entry, law, dimension):
     check(entry, dimension, torch.float64, law)
 
 
 # two families differ by less than the rounding of float32: float64 alone tells them
-@pytest.mark.parametrize(("entry", "law", "dimension"), _cases([2, 3], "two families"))
+@pytest.mark.parametrize(
+    ("entry", "law", "dimension"), _cases([2, 3, "surface"], "two families")
+)
 def test_law_in_float32(entry, law, dimension):
     check(entry, dimension, torch.float32, law)
 

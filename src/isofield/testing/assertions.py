@@ -2,8 +2,9 @@
 
 Sizes and differences of outputs are root mean squares over points and channels.
 `field` is a closed form, points (N, d) -> channels (N, C), so that it can be sampled on
-any discretization. `probes` are fixed points (M, d) at which the output is wanted; an
-operator that answers at the points of its source alone gets None.
+any discretization. `probes` are fixed points at which the output is wanted, (M, d) or,
+on a surface, a discretization with normals; an operator that answers at the points of
+its source alone gets None.
 
 All raise `AssertionError` with the numbers that break the law.
 """
@@ -19,11 +20,16 @@ from isofield.discretization import Discretization, pack
 from isofield.layers.operator import Operator
 from isofield.plan import pack_plans
 from isofield.testing.comparing import (
+    Probes,
     ScalarFields,
     apply,
     fitted_rate,
     generator,
+    joined,
+    measured,
+    moved,
     packed_targets,
+    picked,
     require_equal,
     root_mean_square,
     rounding,
@@ -35,7 +41,7 @@ def assert_node_splitting(
     operator: Operator,
     source: Discretization,
     field: ScalarFields,
-    probes: Tensor | None = None,
+    probes: Probes | None = None,
     *,
     tolerance: float | None = None,
     seed: int = 0,
@@ -52,12 +58,8 @@ def assert_node_splitting(
     chosen = torch.randperm(n, generator=generator(seed))[: n // 2]
     weights = source.weights.clone()
     weights[chosen] /= 2
-    normals = source.normals
-    split = Discretization(
-        torch.cat([source.points, source.points[chosen]]),
-        torch.cat([weights, weights[chosen]]),
-        normals=None if normals is None else torch.cat([normals, normals[chosen]]),
-    )
+    weights = torch.cat([weights, weights[chosen]])
+    split = joined(source, picked(source, chosen), weights)
     before, after = field(source.points), field(split.points)
     if probes is not None:
         require_equal(
@@ -82,7 +84,7 @@ def assert_families_agree(
     operator: Operator,
     families: Mapping[float, tuple[Discretization, Discretization]],
     field: ScalarFields,
-    probes: Tensor,
+    probes: Probes,
     *,
     rate: float = 1.0,
     own_points: bool = False,
@@ -110,7 +112,7 @@ def assert_families_agree(
         one = _at(probes, operator, uniform, field, own_points)
         other = _at(probes, operator, graded, field, own_points)
         differences.append(_difference(one, other, h))
-    exact = 1e-12 if probes.dtype == torch.float64 else 1e-5
+    exact = rounding(None, measured(probes).points, 1e-5, 1e-12)
     if max(differences) <= exact:
         return
     found = fitted_rate(spacings, [max(x, exact * 1e-3) for x in differences])
@@ -128,7 +130,7 @@ def assert_families_agree(
 
 
 def _at(
-    probes: Tensor,
+    probes: Probes,
     operator: Operator,
     source: Discretization,
     field: ScalarFields,
@@ -137,11 +139,9 @@ def _at(
     if not own_points:
         return apply(operator, source, field(source.points), probes)
     light = 1e-13 * source.weights.min()
-    joined = Discretization(
-        torch.cat([source.points, probes]),
-        torch.cat([source.weights, light.expand(len(probes))]),
-    )
-    return apply(operator, joined, field(joined.points), None)[len(source) :]
+    weights = torch.cat([source.weights, light.expand(len(probes))])
+    both = joined(source, measured(probes), weights)
+    return apply(operator, both, field(both.points), None)[len(source) :]
 
 
 def _difference(a: Tensor, b: Tensor, h: float) -> float:
@@ -161,7 +161,7 @@ def assert_permutation(
     operator: Operator,
     source: Discretization,
     field: ScalarFields,
-    probes: Tensor | None = None,
+    probes: Probes | None = None,
     *,
     tolerance: float | None = None,
     seed: int = 0,
@@ -175,7 +175,7 @@ def assert_permutation(
     tolerance = rounding(tolerance, source.points, 1e-6, 1e-13)
     random = generator(seed)
     order = torch.randperm(len(source), generator=random)
-    renumbered = Discretization(source.points[order], source.weights[order])
+    renumbered = picked(source, order)
     u = field(source.points)
     own = apply(operator, source, u, None)
     require_equal(
@@ -186,16 +186,17 @@ def assert_permutation(
     )
     if probes is None:
         return
-    expected = apply(operator, source, u, probes)
+    targets = measured(probes)
+    expected = apply(operator, source, u, targets)
     require_equal(
-        apply(operator, renumbered, u[order], probes),
+        apply(operator, renumbered, u[order], targets),
         expected,
         tolerance,
         "permutation of the source points",
     )
-    order = torch.randperm(len(probes), generator=random)
+    order = torch.randperm(len(targets), generator=random)
     require_equal(
-        apply(operator, source, u, probes[order]),
+        apply(operator, source, u, picked(targets, order)),
         expected[order],
         tolerance,
         "permutation of the target points",
@@ -206,7 +207,7 @@ def assert_batching(
     operator: Operator,
     sources: Sequence[Discretization],
     field: ScalarFields,
-    probes: Tensor | None = None,
+    probes: Probes | None = None,
     *,
     tolerance: float | None = None,
 ) -> None:
@@ -252,7 +253,7 @@ def assert_rigid_motion(
     operator: Operator,
     source: Discretization,
     field: ScalarFields,
-    probes: Tensor | None = None,
+    probes: Probes | None = None,
     *,
     rotations: bool = True,
     tolerance: float | None = None,
@@ -275,14 +276,16 @@ def assert_rigid_motion(
     shift = torch.randn(d, generator=random, dtype=torch.float64)
     shift *= source.points.std(0).max() / shift.norm()
 
-    def move(points: Tensor) -> Tensor:
-        return (points.double() @ turn.T + shift).to(points.dtype)
-
-    moved = Discretization(move(source.points), source.weights)
+    targets = None if probes is None else measured(probes)
     u = field(source.points)
     require_equal(
-        apply(operator, moved, u, None if probes is None else move(probes)),
-        apply(operator, source, u, probes),
+        apply(
+            operator,
+            moved(source, turn, shift),
+            u,
+            None if targets is None else moved(targets, turn, shift),
+        ),
+        apply(operator, source, u, targets),
         tolerance,
         "rigid motion" if rotations else "translation",
         shift=[round(x, 3) for x in shift.tolist()],
@@ -293,7 +296,7 @@ def assert_same_weights(
     build: Callable[[Discretization], Operator],
     sources: Sequence[Discretization],
     field: ScalarFields,
-    probes: Tensor | None = None,
+    probes: Probes | None = None,
 ) -> None:
     """A checkpoint holds nothing of the size of a mesh.
 

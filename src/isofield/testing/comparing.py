@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,10 +13,11 @@ from isofield.discretization import Discretization, pack
 from isofield.layers.operator import Operator
 
 ScalarFields = Callable[[Tensor], Tensor]
+Probes = Tensor | Discretization
 
 
 def apply(
-    operator: Operator, source: Discretization, u: Tensor, probes: Tensor | None
+    operator: Operator, source: Discretization, u: Tensor, probes: Probes | None
 ) -> Tensor:
     """The output at the probes, or at the source's own points where there are none."""
     target = source if probes is None else measured(probes)
@@ -23,12 +25,38 @@ def apply(
         return operator(u, operator.prepare(source, target))
 
 
-def measured(points: Tensor) -> Discretization:
+def measured(probes: Probes) -> Discretization:
     """Target points; no layer asks for the weights of its targets."""
-    return Discretization(points, torch.ones_like(points[:, 0]))
+    if isinstance(probes, Discretization):
+        return probes
+    return Discretization(probes, torch.ones_like(probes[:, 0]))
 
 
-def packed_targets(probes: Tensor | None, sources: Discretization) -> Discretization:
+def picked(domain: Discretization, rows: Tensor) -> Discretization:
+    """Some points of one sample, in this order, with their weights and normals."""
+    normals = None if domain.normals is None else domain.normals[rows]
+    points, weights = domain.points[rows], domain.weights[rows]
+    return Discretization(points, weights, normals=normals)
+
+
+def joined(a: Discretization, b: Discretization, weights: Tensor) -> Discretization:
+    """The points of one and of the other as one sample, with these weights for both."""
+    normals = None
+    if a.normals is not None and b.normals is not None:
+        normals = torch.cat([a.normals, b.normals])
+    return Discretization(torch.cat([a.points, b.points]), weights, normals=normals)
+
+
+def moved(domain: Discretization, turn: Tensor, shift: Tensor) -> Discretization:
+    """Every x at `turn x + shift`, computed in float64; normals turn along."""
+    points = (domain.points.double() @ turn.T + shift).to(domain.points.dtype)
+    normals = domain.normals
+    if normals is not None:
+        normals = (normals.double() @ turn.T).to(normals.dtype)
+    return replace(domain, points=points, normals=normals)
+
+
+def packed_targets(probes: Probes | None, sources: Discretization) -> Discretization:
     """The same probes for every sample, or the samples' own points."""
     if probes is None:
         return sources
