@@ -143,5 +143,5 @@ def _warn_of_lower_degrees(count: Tensor, degree: Tensor, size: int) -> None:
             f"placed ones, for all {size} functions: between {int(lower.min())} and "
             f"{int(lower.max())} are fitted there (facts['functions'])",
             DegreeWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
