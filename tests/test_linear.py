@@ -15,7 +15,8 @@ from isofield.io.gmsh.elements import BY_CELL_TYPE
 from isofield.mesh import Mesh
 from isofield.operators import TransferError, compiled, linear
 from isofield.operators.closest import closest
-from isofield.operators.location import beyond, locate
+from isofield.operators.inverses import beyond
+from isofield.operators.location import locate
 from isofield.operators.supermesh import split
 
 KINDS = [name for name, cell in CELL_TYPES.items() if cell.dimension > 1]

@@ -56,8 +56,9 @@ class CellType:
         return _constant(np.array([corners[list(m)].mean(axis=0) for m in self.means]))
 
     @cached_property
-    def _space(self) -> tuple[np.ndarray, np.ndarray]:
-        """Exponents (m, 4) and the coefficients (m, n) of the shape functions."""
+    def monomials(self) -> tuple[np.ndarray, np.ndarray]:
+        """Exponents (m, 4) of x^a y^b z^c (1 - z)^-k, and the coefficients (m, n) of
+        the shape functions in them."""
         exponents, combination = _function_space(self)
         vandermonde = _monomials(self.reference_points, exponents) @ combination
         return exponents, combination @ np.linalg.inv(vandermonde)
@@ -67,7 +68,7 @@ class CellType:
 
         They sum to 1, and function i is 1 at node i and 0 at the others.
         """
-        exponents, coefficients = self._space
+        exponents, coefficients = self.monomials
         return _monomials(points, exponents) @ coefficients
 
     def gradient(self, points: np.ndarray) -> np.ndarray:
@@ -76,7 +77,7 @@ class CellType:
         At the apex of a pyramid, where they depend on the direction, these are the
         limits along its axis.
         """
-        exponents, coefficients = self._space
+        exponents, coefficients = self.monomials
         derivatives = [
             _monomials(points, exponents, axis) @ coefficients
             for axis in range(self.dimension)

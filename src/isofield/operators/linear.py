@@ -11,7 +11,9 @@ from torch import Tensor
 
 from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh, MeshError
+from isofield.operators import compiled
 from isofield.operators.closest import closest
+from isofield.operators.inverses import added_up
 from isofield.operators.location import Located, locate
 from isofield.operators.nearest import check_spaces
 from isofield.operators.outside import (
@@ -22,6 +24,7 @@ from isofield.operators.outside import (
     off_surface,
 )
 from isofield.operators.places import Where, entries, points_of
+from isofield.operators.shapes import Shapes
 from isofield.operators.sparse import SparseOperator
 from isofield.operators.supermesh.splitting import Split
 
@@ -115,22 +118,28 @@ def _shape_functions(mesh: Mesh, located: Located) -> Triplets:
             parts.append(_barycentric(mesh.cells[kind], located, number))
             continue
         rows = (located.block == number).nonzero()[:, 0]
-        shape = CELL_TYPES[kind].shape(located.reference[rows].numpy())
-        nodes = torch.tensor(mesh.cells[kind])[located.cell[rows]]
-        parts.append(_flattened(rows, nodes, torch.from_numpy(shape)))
+        shape = Shapes(kind, rows.device)(located.reference[rows])
+        nodes = torch.tensor(mesh.cells[kind], device=rows.device)[located.cell[rows]]
+        parts.append(_flattened(rows, nodes, shape))
+    if len(parts) == 1:
+        return parts[0]
     rows, columns, values = (torch.cat(x) for x in zip(*parts, strict=True))
     return rows, columns, values
 
 
 def _barycentric(cells: np.ndarray, located: Located, number: int) -> Triplets:
     """The same for linear simplices, each point's entries sorted by their column."""
-    nodes, place = torch.tensor(cells).sort(1)
-    rows = located.block == number
-    whole = bool(rows.all())
-    rows = torch.arange(len(rows)) if whole else rows.nonzero()[:, 0]
-    cell = located.cell if whole else located.cell[rows]
-    xi = located.reference if whole else located.reference[rows]
-    values = torch.cat([1 - xi.sum(1, keepdim=True), xi], 1)
+    cell = torch.where(located.block == number, located.cell, -1)
+    if cell.device.type == "cpu" and compiled.worth(len(cell)):
+        from isofield.operators.compiled import barycentric
+
+        found = barycentric.rows(cells, cell.numpy(), located.reference.numpy())
+        rows, columns, values = (torch.from_numpy(array) for array in found)
+        return rows, columns, values
+    nodes, place = torch.tensor(cells, device=cell.device).sort(1)
+    rows = (cell >= 0).nonzero()[:, 0]
+    cell, xi = cell[rows], located.reference[rows]
+    values = torch.cat([1 - added_up(xi)[:, None], xi], 1)
     values = values.gather(1, place.index_select(0, cell))
     return _flattened(rows, nodes.index_select(0, cell), values)
 

@@ -51,6 +51,8 @@ def _checked(points: Tensor) -> Tensor:
         raise ValueError(
             f"expected points (N, d) with d = 1, 2 or 3, got {tuple(points.shape)}"
         )
+    if bool(torch.isfinite(points.sum())):  # so are all terms
+        return points
     wrong = ~torch.isfinite(points).all(1)
     if bool(wrong.any()):
         raise ValueError(
@@ -68,8 +70,10 @@ def entries(
     Entries of one place are added. rows, columns, values : (K,), targets and sources.
     """
     keys = rows * n_sources + columns
-    if bool((keys.diff() > 0).all()):
-        return Graph(torch.stack([columns, rows]), n_sources, n_targets), values
+    if bool((keys[1:] > keys[:-1]).all()):
+        ptr = torch.zeros(n_targets + 1, dtype=torch.int64, device=rows.device)
+        torch.cumsum(torch.bincount(rows, minlength=n_targets), 0, out=ptr[1:])
+        return Graph(torch.stack([columns, rows]), n_sources, n_targets, ptr), values
     places, total = added(keys, values)
     edges = torch.stack([places % n_sources, places // n_sources])
     return Graph(edges, n_sources, n_targets), total

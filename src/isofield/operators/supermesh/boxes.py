@@ -66,16 +66,22 @@ def overlapping(source: Boxes, target: Boxes) -> tuple[Tensor, Tensor]:
 
 def _tree(boxes: Boxes, low: Tensor, size: Tensor) -> tuple[Tensor, list[Tensor]]:
     """The boxes in their order, and (2^level, 2, d) the boxes of each level."""
-    n, d = boxes.low.shape
     order = torch.argsort(morton((boxes.low + boxes.high) / 2, low, size))
+    return order, levels(Boxes(boxes.low[order], boxes.high[order]))
+
+
+def levels(boxes: Boxes) -> list[Tensor]:
+    """(2^level, 2, d) low and -high of the halves of a run of boxes, of their halves,
+    and so on to the boxes themselves."""
+    n, d = boxes.low.shape
     depth = max(n - 1, 1).bit_length() if n > 1 else 0
     leaves = boxes.low.new_empty(1 << depth, 2, d)
-    leaves[:n, 0], leaves[:n, 1] = boxes.low[order], -boxes.high[order]
+    leaves[:n, 0], leaves[:n, 1] = boxes.low, -boxes.high
     leaves[n:] = torch.inf  # an empty box: low is inf and high is -inf
-    levels = [leaves]
-    while len(levels[-1]) > 1:
-        levels.append(levels[-1].unflatten(0, (-1, 2)).amin(1))
-    return order, levels[::-1]
+    found = [leaves]
+    while len(found[-1]) > 1:
+        found.append(torch.minimum(found[-1][::2], found[-1][1::2]))
+    return found[::-1]
 
 
 def morton(points: Tensor, low: Tensor, size: Tensor) -> Tensor:
@@ -83,6 +89,10 @@ def morton(points: Tensor, low: Tensor, size: Tensor) -> Tensor:
     d = points.shape[1]
     bits = {1: 31, 2: 31, 3: 20}[d]
     scale = torch.where(size > 0, ((1 << bits) - 1) / size, 0.0)
+    if points.device.type == "cpu" and compiled.worth(len(points)):
+        from isofield.operators.compiled.ordering import places
+
+        return torch.from_numpy(places(points.numpy(), low.numpy(), scale.numpy()))
     cells = ((points - low) * scale).long()
     key = torch.zeros_like(cells[:, 0])
     for axis in range(d):
