@@ -1,4 +1,4 @@
-"""Shape functions in torch: those of the cell types, on the cells and at their nodes."""
+"""Shape functions in torch: those of the cell types, in the cell and at its nodes."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def test_functions_and_slopes_are_those_of_the_cell(kind: str):
     at = inside(kind)
     values, slopes = Shapes(kind).with_slopes(torch.tensor(at))
     cell = CELL_TYPES[kind]
-    np.testing.assert_allclose(values, cell.shape(at), rtol=0, atol=1e-13)
+    for found in (values, Shapes(kind)(torch.tensor(at))):
+        np.testing.assert_allclose(found, cell.shape(at), rtol=0, atol=1e-13)
     np.testing.assert_allclose(slopes, cell.gradient(at), rtol=0, atol=1e-12)
-    assert torch.equal(Shapes(kind)(torch.tensor(at)), values)
 
 
 @pytest.mark.parametrize("kind", ["triangle6", "hexahedron", "wedge15", "pyramid13"])
