@@ -70,7 +70,7 @@ def test_names_masks_and_labels():
     u = source.point_data["u"].copy()
     u[3] = np.nan
     holed = source.with_point_data({"u": u})
-    with pytest.raises(TransferError, match=r"field 'u': 1 of 49 .*number 3"):
+    with pytest.raises(TransferError, match=r"field 'u' at points: 1 of 49 .*number 3"):
         resample(holed, target, fields=["u"])
     mesh, _ = resample(holed, target, fields=["u"], masked=True)
     # what lies on the point without a value alone has none either
@@ -126,7 +126,7 @@ BAD = {
         fielded(4).with_point_data({"u": np.full(25, np.nan)}),
         square(3),
         [],
-        r"field 'u': 25 of 25 source values are not finite.*--masked",
+        r"field 'u' at points: 25 of 25 source values are not finite.*--masked",
     ),
     "covered twice": (
         Mesh(

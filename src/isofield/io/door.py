@@ -1,12 +1,10 @@
-"""Reading and writing: the format by suffix, the checks, the whole file or nothing."""
+"""Reading: the format by suffix, the checks, errors of one line."""
 
 from __future__ import annotations
 
 import lzma
 import os
-import shutil
 import struct
-import tempfile
 import warnings
 import zlib
 from collections.abc import Callable
@@ -16,8 +14,12 @@ from typing import TypeVar
 import numpy as np
 
 from isofield.io import planar
-from isofield.io.capacity import reduced, refusals
-from isofield.io.registry import Format, FormatError, MeshWarning, formats
+from isofield.io.registry import (
+    Format,
+    FormatError,
+    MeshWarning,
+    formats,
+)
 from isofield.mesh import Mesh
 from isofield.series import MeshSeries
 
@@ -71,7 +73,7 @@ def read(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         raw, found = _first(path, lambda one: _run(one, path, isolate))
-    mesh = _named(path, lambda: planar.unpadded(_whole(raw, found), dimension))
+    mesh = named(path, lambda: planar.unpadded(_whole(raw, found), dimension))
     _report(path, mesh, caught, check)
     return mesh
 
@@ -88,76 +90,9 @@ def read_series(path: str | os.PathLike, *, isolate: bool = True) -> MeshSeries:
     series, found = _first(path, lambda one: _steps(one, path, isolate))
 
     def step(number: int) -> Mesh:
-        return _named(
-            path, lambda: planar.unpadded(_whole(series[number], found), None)
-        )
+        return named(path, lambda: planar.unpadded(_whole(series[number], found), None))
 
     return MeshSeries(series.times, step)
-
-
-def write(path: str | os.PathLike, mesh: Mesh, *, lossy: bool = False) -> None:
-    """Write the mesh in the format of the suffix, the whole file or nothing.
-
-    lossy : False refuses a mesh of which the format would lose something and lists it,
-        before any file is touched; True leaves it out with one `MeshWarning`.
-
-    The file is written beside its place and then renamed; an existing file stays as it
-    is until then.
-
-    Raises `FormatError` where the format cannot be written or cannot hold the mesh.
-    """
-    path = Path(path)
-    if path.is_dir():
-        raise FormatError(f"{path}: is a folder; give the name of a file")
-    candidates = [one for one in formats(path) if one.write is not None]
-    if not candidates:
-        raise FormatError(f"{path}: {path.suffix} files can be read but not written")
-    chosen = candidates[0]
-    if not path.parent.is_dir():
-        raise FormatError(f"{path}: the folder {path.parent} does not exist")
-    mesh = _storable(path, mesh, chosen, lossy)
-    holds_integers = chosen.holds.field_data is not None
-    ready = planar.padded(mesh, marked=holds_integers)
-    _named(path, lambda: _placed(path, chosen, ready), "not written: ")
-
-
-def _storable(path: Path, mesh: Mesh, chosen: Format, lossy: bool) -> Mesh:
-    bad = np.flatnonzero(~np.isfinite(mesh.points).all(axis=1))
-    if len(mesh.points) == 0 or len(bad):
-        what = f"{len(bad)} points that are not finite" if len(bad) else "no points"
-        raise FormatError(f"{path}: the mesh has {what}; nothing was written")
-    lost = refusals(mesh, chosen.holds)
-    if lost and not lossy:
-        raise FormatError(
-            f"{path}: {chosen.name} cannot hold {'; '.join(lost)}; nothing was "
-            "written. Choose another format (.vtu holds most), or leave it out by "
-            "lossy=True"
-        )
-    if lost:
-        warnings.warn(
-            f"{path}: {chosen.name} cannot hold and leaves out {'; '.join(lost)}",
-            MeshWarning,
-            stacklevel=3,
-        )
-        mesh = reduced(mesh, chosen.holds)
-    if not any(map(len, mesh.cells.values())) and not chosen.clouds:
-        raise FormatError(f"{path}: {chosen.name} cannot hold points without cells")
-    return mesh
-
-
-def _placed(path: Path, chosen: Format, mesh: Mesh) -> None:
-    """Write into a folder beside `path`, then rename; the main file comes last."""
-    write_file = chosen.write
-    if write_file is None:
-        raise FormatError(f"{path}: {chosen.name} cannot be written")
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        write_file(folder / path.name, mesh)
-        names = sorted(os.listdir(folder), key=lambda name: name == path.name)
-        for name in names:
-            os.replace(folder / name, path.parent / name)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _existing(path: str | os.PathLike) -> Path:
@@ -187,13 +122,13 @@ def _first(path: Path, attempt: Callable[[Format], Result]) -> tuple[Result, For
     for one in candidates:
         try:
             kind = f"not a readable {one.name} file: "
-            return _named(path, lambda one=one: attempt(one), kind), one
+            return named(path, lambda one=one: attempt(one), kind), one
         except FormatError as error:
             failures.append(error)
     raise failures[0]
 
 
-def _named(path: Path, action: Callable[[], Result], kind: str = "") -> Result:
+def named(path: Path, action: Callable[[], Result], kind: str = "") -> Result:
     """Run `action`; whatever fails in it becomes one line that begins with the path."""
     try:
         return action()

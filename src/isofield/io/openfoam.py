@@ -242,4 +242,5 @@ FORMAT = Format(
     read=read_openfoam,
     claims=lambda path: _poly_mesh(path) is not None,
     marker=True,
+    apart=True,
 )

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
 from isofield.io import joining, vtu
-from isofield.io.registry import Format, FormatError, MeshWarning
+from isofield.io.registry import Add, Format, FormatError, MeshWarning
 from isofield.mesh import Mesh
 from isofield.series import MeshSeries
+
+STEPS = ".steps"
 
 
 def series(path: Path) -> MeshSeries:
@@ -71,4 +78,56 @@ def _step(parts: list[tuple[str, Path]]) -> Mesh:
     return meshes[0][1] if len(meshes) == 1 else joining.joined(meshes)
 
 
-FORMAT = Format("ParaView collection", (".pvd",), read=read, series=series, clouds=True)
+@contextmanager
+def series_writer(path: Path, place: Path) -> Iterator[Add]:
+    """One .vtu file for each step, in a folder beside the collection.
+
+    The folder is NAME.steps, or NAME.steps-2 and so on where there is one, so that a
+    collection that is replaced stays whole until the new one is.
+    """
+    names = (f"{place.stem}{STEPS}{end}" for end in ("", *(f"-{n}" for n in count(2))))
+    folder = next(name for name in names if not place.with_name(name).exists())
+    (path.parent / folder).mkdir()
+    entries: list[str] = []
+
+    def add(time: float, mesh: Mesh) -> None:
+        name = f"{folder}/{len(entries):06d}.vtu"
+        vtu.write(path.parent / name, mesh)
+        entries.append(
+            f'<DataSet timestep="{time!r}" part="0" file={quoteattr(name)}/>'
+        )
+
+    yield add
+    path.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<VTKFile type="Collection" version="1.0" byte_order="LittleEndian">\n'
+        "<Collection>\n" + "\n".join(entries) + "\n</Collection>\n</VTKFile>\n",
+        encoding="utf-8",
+    )
+
+
+def beside(place: Path) -> list[Path]:
+    """The files in step folders of its own that a collection lists."""
+    try:
+        listed = [file for parts in _steps(place).values() for _, file in parts]
+    except (FormatError, OSError, ValueError):
+        return []
+    own = re.compile(re.escape(place.stem + STEPS) + r"(-\d+)?")
+    return [
+        file
+        for file in listed
+        if own.fullmatch(file.parent.name) and file.parent.parent == place.parent
+    ]
+
+
+FORMAT = Format(
+    "ParaView collection",
+    (".pvd",),
+    read=read,
+    series=series,
+    series_writer=series_writer,
+    beside=beside,
+    holds=vtu.FORMAT.holds,
+    clouds=True,
+    apart=True,
+)

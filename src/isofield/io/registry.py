@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,10 @@ class Holds:
     ordered: bool = True
 
 
+Add = Callable[[float, Mesh], None]
+SeriesWriter = Callable[[Path, Path], AbstractContextManager[Add]]
+
+
 @dataclass(frozen=True)
 class Format:
     """One file format.
@@ -86,12 +91,17 @@ class Format:
         pads 2-D points, has checked `holds`, and gives a temporary neighbour's name
         with the right suffix.
     series : path -> MeshSeries where the format knows time.
+    series_writer : (path, place) -> the context in which steps are written, one by one,
+        by the function (time, mesh) that it gives; path as for `write`, place where the
+        door will put it. beside : place -> the other files of a series that stands
+        there, removed once it has been replaced.
     claims : path -> whether the first bytes look like this format; asked only where
         several formats share a suffix. A format without is tried in its turn; where
         all decline, the first is tried for its complaint. Asked of a folder too by the
         formats that are folders.
     clouds : points without any cell are a file that this format means to hold.
     marker : the file only stands for the folder that it lies in, and may be empty.
+    apart : a file may stand for others as well, which it names.
     risky : the reader may end or hang the process on a malformed file, so that
         `read(..., isolate=True)` runs it in a child process.
     """
@@ -101,10 +111,13 @@ class Format:
     read: Callable[[Path], Mesh] | None = None
     write: Callable[[Path, Mesh], None] | None = None
     series: Callable[[Path], MeshSeries] | None = None
+    series_writer: SeriesWriter | None = None
+    beside: Callable[[Path], list[Path]] | None = None
     holds: Holds = Holds()
     claims: Callable[[Path], bool] | None = None
     clouds: bool = False
     marker: bool = False
+    apart: bool = False
     risky: bool = False
 
 

@@ -128,8 +128,14 @@ LEGACY = Format(
     ),
 )
 STRUCTURED = Format(
-    "VTK", (".vti", ".vtr", ".vts", ".pvtu", ".pvtp", ".vtm"), read=read, risky=True
+    "VTK",
+    (".vti", ".vtr", ".vts", ".pvtu", ".pvtp", ".vtm"),
+    read=read,
+    apart=True,
+    risky=True,
 )
-ENSIGHT = Format("EnSight", (".case", ".encas"), read=read, series=series, risky=True)
-CGNS = Format("CGNS", (".cgns",), read=read, series=series, risky=True)
+ENSIGHT = Format(
+    "EnSight", (".case", ".encas"), read=read, series=series, apart=True, risky=True
+)
+CGNS = Format("CGNS", (".cgns",), read=read, series=series, apart=True, risky=True)
 AVS = Format("AVS UCD", (".inp",), read=read, claims=_claims_avs, risky=True)

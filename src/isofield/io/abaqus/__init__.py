@@ -50,4 +50,5 @@ FORMAT = Format(
         facet_sets=_NAMES,
     ),
     claims=_claims,
+    apart=True,
 )

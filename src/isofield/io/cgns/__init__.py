@@ -165,4 +165,5 @@ FORMAT = Format(
     read=read_cgns,
     series=read_cgns_series,
     claims=_claims,
+    apart=True,
 )

@@ -127,5 +127,9 @@ def _claims(path: Path) -> bool:
 
 
 FORMAT = Format(
-    name="Nastran", suffixes=(".bdf", ".nas"), read=read_nastran, claims=_claims
+    name="Nastran",
+    suffixes=(".bdf", ".nas"),
+    read=read_nastran,
+    claims=_claims,
+    apart=True,
 )

@@ -11,7 +11,7 @@ from isofield.io import sets
 from isofield.io.registry import FLOATS, INTEGERS, Arrays, Format, Holds
 from isofield.io.xdmf.elements import NUMBERS
 from isofield.io.xdmf.read import read_xdmf, read_xdmf_series
-from isofield.io.xdmf.write import write_xdmf
+from isofield.io.xdmf.write import write_xdmf, xdmf_series_writer
 
 __all__ = ["FORMAT"]
 
@@ -22,7 +22,9 @@ FORMAT = Format(
     read=read_xdmf,
     write=write_xdmf,
     series=read_xdmf_series,
+    series_writer=xdmf_series_writer,
     clouds=True,
+    apart=True,
     holds=Holds(
         cells=frozenset(NUMBERS),
         point_data=_DATA,
