@@ -62,6 +62,16 @@ def centres(mesh: Mesh) -> np.ndarray:
         ({"cell_data": {"k": 1.0}}, "expected 2 rows"),
         ({"point_sets": {"left": [0, 4]}}, "do not lie within 0 to 3"),
         ({"facet_sets": {"left": [0, 1]}}, r"expected \(k, 2\)"),
+        ({"facet_sets": {"left": [[1, 3]]}}, "cell 1 has 3 facets, so no facet 3"),
+        ({"facet_sets": {"left": [[1, -1]]}}, "so no facet -1"),
+        ({"cells": {"triangle": [[0, 1, 1.5]]}}, r"\['triangle'\]: expected whole"),
+        ({"cells": {"triangle": [[0, 1, np.inf]]}}, "expected whole numbers"),
+        ({"point_sets": {"left": [0.7]}}, r"\['left'\]: expected whole numbers"),
+        ({"cell_sets": {"left": [True, False]}}, "expected whole numbers, got bool"),
+        ({"points": SQUARE + 1j}, "points: expected real numbers, got complex128"),
+        ({"points": [["a", "b"]]}, "points: expected real numbers"),
+        ({"point_data": {"u": [[1], [2, 3], [4], [5]]}}, r"\['u'\]: expected rows of"),
+        ({"point_data": {"u": [None] * 4}}, "expected numbers, got objects"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(arguments, message) -> None:
@@ -82,6 +92,21 @@ def test_meshes_are_frozen_and_leave_the_callers_arrays_alone() -> None:
     assert list(richer.point_data) == ["u", "v"]
     assert list(mesh.point_data) == ["u"]
     assert list(richer.cell_data) == ["k"]
+
+
+def test_whole_numbers_may_come_as_floats_and_fields_in_any_byte_order() -> None:
+    mesh = Mesh(
+        SQUARE.astype(">f4"),
+        {"triangle": TRIANGLES.astype(float)},
+        {"u": np.arange(4.0).astype(">f8")},
+        point_sets={"none": []},
+        facet_sets={"none": np.zeros((0, 2))},
+    )
+    np.testing.assert_array_equal(mesh.points, SQUARE, strict=True)
+    np.testing.assert_array_equal(mesh.cells["triangle"], TRIANGLES, strict=True)
+    assert mesh.point_data["u"].dtype == np.float64
+    assert mesh.point_data["u"].dtype.isnative
+    assert mesh.point_data["u"].tolist() == [0, 1, 2, 3]
 
 
 def test_dimension_and_top_cells() -> None:

@@ -20,6 +20,7 @@ ORDER = [
     "topology",
     "refinement",
     "regions",
+    "checking",
     "validation",
     "mesh",
     "series",

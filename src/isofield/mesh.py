@@ -12,13 +12,18 @@ import numpy as np
 
 from isofield import regions
 from isofield.cells import CELL_TYPES
+from isofield.checking import (
+    MeshError,
+    check_facets,
+    checked_cells,
+    checked_data,
+    checked_sets,
+    read_only,
+    real_points,
+)
 from isofield.refinement import refine
 from isofield.topology import boundary_facets, coincident, first_numbers, joined
 from isofield.validation import Report, inspect
-
-
-class MeshError(ValueError):
-    """A mesh, or a file that should hold one, is not what was expected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +41,8 @@ class Mesh:
     cell_sets : name -> (k,) int64 cell numbers, counted over all cells as cell_data.
     facet_sets : name -> (k, 2) int64 pairs (cell number, facet number in its type).
 
-    Arrays are read-only; `with_point_data`, `refined` and the like return new meshes.
+    Arrays are read-only and in this machine's byte order; `with_point_data`, `refined`
+    and the like return new meshes.
 
     Raises `MeshError` where shapes, cell types, node numbers or lengths do not fit.
     """
@@ -51,24 +57,25 @@ class Mesh:
     facet_sets: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        points = _read_only(np.ascontiguousarray(self.points, dtype=np.float64))
+        points = read_only(np.ascontiguousarray(real_points(self.points)))
         if points.ndim != 2 or points.shape[1] not in (2, 3):
             raise MeshError(f"points: expected (N, 2) or (N, 3), got {points.shape}")
         cells = {
-            kind: _checked_cells(kind, nodes, len(points))
+            kind: checked_cells(kind, nodes, len(points))
             for kind, nodes in self.cells.items()
         }
         total = sum(len(nodes) for nodes in cells.values())
         checked = {
             "points": points,
             "cells": cells,
-            "point_data": _checked_data(self.point_data, "point_data", len(points)),
-            "cell_data": _checked_data(self.cell_data, "cell_data", total),
+            "point_data": checked_data(self.point_data, "point_data", len(points)),
+            "cell_data": checked_data(self.cell_data, "cell_data", total),
             "field_data": dict(self.field_data),
-            "point_sets": _checked_sets(self.point_sets, "point_sets", len(points)),
-            "cell_sets": _checked_sets(self.cell_sets, "cell_sets", total),
-            "facet_sets": _checked_sets(self.facet_sets, "facet_sets", total, 2),
+            "point_sets": checked_sets(self.point_sets, "point_sets", len(points)),
+            "cell_sets": checked_sets(self.cell_sets, "cell_sets", total),
+            "facet_sets": checked_sets(self.facet_sets, "facet_sets", total, 2),
         }
+        check_facets(checked["facet_sets"], cells)
         for name, value in checked.items():
             value = MappingProxyType(value) if isinstance(value, dict) else value
             object.__setattr__(self, name, value)
@@ -311,59 +318,3 @@ def _real(values: np.ndarray, name: str) -> np.ndarray:
         stacklevel=3,
     )
     return values.astype(np.float64)
-
-
-def _read_only(array: np.ndarray) -> np.ndarray:
-    """A view that cannot be written through; the caller's own array stays writable."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
-
-
-def _checked_cells(kind: str, nodes: np.ndarray, n_points: int) -> np.ndarray:
-    if kind not in CELL_TYPES:
-        raise MeshError(f"cells: unknown type {kind!r}; known are {list(CELL_TYPES)}")
-    nodes = np.ascontiguousarray(nodes, dtype=np.int64)
-    width = CELL_TYPES[kind].nodes
-    if nodes.ndim != 2 or nodes.shape[1] != width:
-        raise MeshError(f"cells: {kind} has {width} nodes, got shape {nodes.shape}")
-    wrong = np.flatnonzero(((nodes < 0) | (nodes >= n_points)).any(axis=1))
-    if len(wrong):
-        raise MeshError(
-            f"cells: {len(wrong)} {kind} cells name points that do not exist (cell "
-            f"{wrong[0]}: {nodes[wrong[0]].tolist()}; there are {n_points} points)"
-        )
-    return _read_only(nodes)
-
-
-def _checked_data(data: Mapping, attribute: str, count: int) -> dict[str, np.ndarray]:
-    checked = {}
-    for name, values in data.items():
-        values = np.asarray(values)
-        if values.ndim == 0 or len(values) != count:
-            raise MeshError(
-                f"{attribute}[{name!r}]: expected {count} rows, got {values.shape}"
-            )
-        checked[str(name)] = _read_only(values)
-    return checked
-
-
-def _checked_sets(
-    sets: Mapping, attribute: str, count: int, columns: int = 1
-) -> dict[str, np.ndarray]:
-    checked = {}
-    shape = "(k, 2)" if columns == 2 else "(k,)"
-    for name, members in sets.items():
-        members = np.asarray(members, dtype=np.int64)
-        if members.ndim != columns or (columns == 2 and members.shape[1] != 2):
-            raise MeshError(
-                f"{attribute}[{name!r}]: expected {shape}, got {members.shape}"
-            )
-        numbers = members[:, 0] if columns == 2 else members
-        if len(numbers) and not (numbers.min() >= 0 and numbers.max() < count):
-            raise MeshError(
-                f"{attribute}[{name!r}]: members {numbers.min()} to {numbers.max()} do "
-                f"not lie within 0 to {count - 1}"
-            )
-        checked[str(name)] = _read_only(members)
-    return checked
