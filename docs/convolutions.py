@@ -2,7 +2,7 @@
 
     python docs/convolutions.py [FOLDER]
 
-Writes bases_*.png beside convolutions.md; needs the extra `docs`.
+Writes its pictures beside convolutions.md; needs the extra `docs`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from isofield.bases import (
     HermiteBasis,
     ZernikeBasis,
 )
+from isofield.discretization import from_mesh
+from isofield.generation import disk
+from isofield.operators import jets, linear, taylor
 
 HERE = Path(__file__).resolve().parent
 COLOURS = "RdBu_r"
@@ -118,6 +121,40 @@ def ball(path: Path) -> None:
     plotter.close()
 
 
+def fields(path: Path) -> None:
+    """A wave from its values at 271 nodes, and the errors of three ways to do it."""
+    mesh = disk(9, jitter=0.2)
+    nodes = from_mesh(mesh)
+    x = torch.linspace(-1, 1, N, dtype=torch.float64)
+    grid = torch.stack(torch.meshgrid(x, x.flip(0), indexing="xy"), -1).view(-1, 2)
+    inside = grid.norm(dim=1) < 0.97
+    at, exact = grid[inside], wave(grid[inside])
+    values = wave(nodes.points)
+    found = {"linear on triangles": linear(mesh, at)(values)}
+    for order in (1, 2):
+        jet = jets(nodes, nodes, 0.33, order, degree=3).apply(values)
+        found[f"jets of order {order}"] = taylor(nodes, at, 0.22)(jet)
+    figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained")
+    image = np.full(len(grid), np.nan)
+    image[inside] = found["jets of order 2"]
+    show(axes[0], image.reshape(N, N), "the field, and its nodes")
+    axes[0].scatter(
+        *((nodes.points * torch.tensor([1, -1]) + 1) * (N - 1) / 2).T, s=1, c="k"
+    )
+    for axis, (name, u) in zip(axes[1:], found.items(), strict=True):
+        image[inside] = ((u - exact).abs() + 1e-12).log10()
+        errors = axis.imshow(image.reshape(N, N), vmin=-6, vmax=-1, cmap="magma")
+        worst = float((u - exact).square().mean().sqrt())
+        axis.set_title(f"{name}: {worst:.1e}", fontsize=9)
+        axis.axis("off")
+    figure.colorbar(errors, ax=axes[1:], label="log10 of the error", shrink=0.8)
+    save(figure, path)
+
+
+def wave(x: torch.Tensor) -> torch.Tensor:
+    return torch.sin(5 * x[:, 0] + 2 * x[:, 1]) * torch.cos(3 * x[:, 1] - x[:, 0])
+
+
 def drawn(basis: Basis) -> np.ndarray:
     """(B, N, N) the kernels on the square around the disc, NaN outside of it."""
     x = torch.linspace(-1, 1, N, dtype=torch.float64)
@@ -150,15 +187,16 @@ def save(figure, path: Path) -> None:
 
 
 DRAWINGS = {
-    "zernike": zernike,
-    "splines": splines,
-    "hermite": hermite,
-    "gaussians": gaussians,
-    "ball": ball,
+    "bases_zernike": zernike,
+    "bases_splines": splines,
+    "bases_hermite": hermite,
+    "bases_gaussians": gaussians,
+    "bases_ball": ball,
+    "fields_from_jets": fields,
 }
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
     for name, draw in DRAWINGS.items():
-        draw(folder / f"bases_{name}.png")
+        draw(folder / f"{name}.png")

@@ -9,6 +9,7 @@ from isofield.operators.bounded import bounded
 from isofield.operators.conservative import conservative
 from isofield.operators.coverage import TransferWarning
 from isofield.operators.gradient import Gradient, gradient
+from isofield.operators.jets import derivative, jets, multi_indices
 from isofield.operators.l2_projection import l2_projection
 from isofield.operators.linear import linear
 from isofield.operators.moving_least_squares import (
@@ -19,6 +20,7 @@ from isofield.operators.nearest import nearest
 from isofield.operators.operator_file import load_operator, save_operator
 from isofield.operators.patches import NeighbourWarning, Patches, patches
 from isofield.operators.sparse import SparseOperator, TransferError, majority
+from isofield.operators.taylor import Taylor, taylor
 
 __all__ = [
     "SparseOperator",
@@ -43,4 +45,9 @@ __all__ = [
     "NeighbourWarning",
     "Gradient",
     "gradient",
+    "jets",
+    "derivative",
+    "multi_indices",
+    "Taylor",
+    "taylor",
 ]
