@@ -88,7 +88,12 @@ def full_mesh(one: Format, kinds: list[str], columns: int) -> Mesh:
         for kind, mesh, start in zip(kinds, meshes, starts, strict=False)
     }
     total, holds = 2 * len(kinds), one.holds
-    texts = {"unit:u": "mm", "several": np.array(["a", "bcd"])}
+    texts = {
+        "unit:u": "mm",
+        "several": np.array(["a", "bcd"]),
+        "table": np.array([["a", "µ"], ["<&>", ""], ["\n", " b "]]),
+        "none": np.zeros((0, 2), "U1"),
+    }
     held = {
         name: text
         for name, text in texts.items()
@@ -174,6 +179,33 @@ def test_what_a_format_cannot_hold_is_refused_before_the_file_is_touched(
     assert sum(map(len, back.cells.values())) >= 2
 
 
+@pytest.mark.parametrize("one", WRITABLE, ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("isofield:dimension", np.array([3])),  # the mark of the library itself
+        ("nul", "a\0b"),
+        ("half", np.array(["whole", "\ud800"])),
+        ("nothing", None),
+        ("words", {"a": 1}),
+    ],
+    ids=["mark", "nul", "half", "None", "dict"],
+)
+def test_whole_mesh_data_that_would_not_come_back_are_refused(
+    one: Format, name: str, value, tmp_path: Path
+):
+    kind = "triangle" if "triangle" in one.holds.cells else "tetra"
+    mesh = replace(two_cells(kind), field_data={name: value})
+    path = tmp_path / f"a{one.suffixes[0]}"
+    with pytest.raises(io.FormatError, match=rf"field_data\['{name}'\].*nothing was"):
+        io.write(path, mesh)
+    assert not list(tmp_path.iterdir())
+    with pytest.warns(MeshWarning, match=name):
+        io.write(path, mesh, lossy=True)
+    back = io.read(path, isolate=False, check=False, dimension=3)
+    assert back.field_data == {}
+
+
 @pytest.mark.parametrize("suffix", [".vtu", ".xdmf"])
 def test_vtk_reads_what_is_written_as_the_same_points_cells_and_fields(
     suffix: str, tmp_path: Path
@@ -213,10 +245,10 @@ def test_a_planar_mesh_of_the_plane_and_one_of_space_each_return_as_they_were(
     plane = two_cells("triangle6", 2)
     zeros = np.zeros((len(plane.points), 1))
     space = replace(plane, points=np.concatenate([plane.points, zeros], axis=1))
-    for suffix in (".vtu", ".xdmf"):
+    for suffix in (".vtu", ".xdmf", ".vtk", ".msh"):
         for mesh in (plane, space):
             io.write(tmp_path / f"a{suffix}", mesh)
-            back = io.read(tmp_path / f"a{suffix}", dimension=dimension)
+            back = io.read(tmp_path / f"a{suffix}", dimension=dimension, isolate=False)
             columns = dimension or mesh.points.shape[1]
             np.testing.assert_array_equal(back.points, space.points[:, :columns])
             assert back.field_data == {}

@@ -343,9 +343,26 @@ def test_coordinates_come_back_in_every_bit_and_flat_meshes_as_plane_stress(
 
 def test_names_that_differ_in_case_alone_are_refused(tmp_path: Path):
     mesh = Mesh(np.eye(3), {"triangle": [[0, 1, 2]]}, cell_sets={"a": [0], "A": [0]})
-    with pytest.raises(io.FormatError, match="ignores case"):
+    with pytest.raises(io.FormatError, match=r"the same name as 'a'.*nothing was"):
         io.write(tmp_path / "a.inp", mesh)
     assert not list(tmp_path.iterdir())
+    with pytest.warns(io.MeshWarning, match=r"cell_sets\['A'\]"):
+        io.write(tmp_path / "a.inp", mesh, lossy=True)
+    assert members(io.read(tmp_path / "a.inp").cell_sets) == {"a": [0]}
+
+
+def test_facets_without_a_side_and_repeated_ones_are_refused(tmp_path: Path):
+    cells = {"triangle": [[0, 1, 2]], "line": [[0, 1]]}
+    sets = {"ends": [[1, 0]], "twice": [[0, 2], [0, 0], [0, 2]]}
+    mesh = Mesh(np.eye(3), cells, facet_sets=sets)
+    message = r"facet_sets\['ends'\] \(line have no sides\); 1 repeated .* 'twice'"
+    with pytest.raises(io.FormatError, match=f"{message}; nothing was written"):
+        io.write(tmp_path / "a.inp", mesh)
+    assert not list(tmp_path.iterdir())
+    with pytest.warns(io.MeshWarning, match=message):
+        io.write(tmp_path / "a.inp", mesh, lossy=True)
+    back = io.read(tmp_path / "a.inp")
+    assert members(back.facet_sets) == {"twice": [[0, 2], [0, 0]]}
 
 
 def test_fields_are_refused_by_name(tmp_path: Path):

@@ -107,17 +107,29 @@ def test_su2_damage_gives_one_line(old: str, new: str, message: str, tmp_path: P
     assert str(caught.value).startswith(str(path))
 
 
-def test_su2_refuses_what_markers_cannot_say(tmp_path: Path):
+def test_su2_refuses_what_markers_cannot_say_or_leaves_it_out(tmp_path: Path):
+    """What is left of the two lines where `lossy` leaves out the rest."""
     cells = {"triangle": [[0, 1, 2]], "line": [[0, 1], [1, 2]]}
     points = [[0, 0], [1, 0], [0, 1]]
-    for members, message in [
-        ({"a": [1]}, "1 boundary cells lie in no marker"),
-        ({"a": [1, 2], "b": [2]}, "or in several"),
-        ({"a": [0, 1, 2]}, "inner cells"),
+    path = tmp_path / "a.su2"
+    for members, message, lines, markers in [
+        ({"a": [1]}, r"1 boundary cells in no marker .*cell 2", [[0, 1]], {"a": [1]}),
+        ({"a": [1, 2], "b": [2]}, r"\['b'\].*another", [[0, 1], [1, 2]], {"a": [1, 2]}),
+        ({"a": [1, 2, 2]}, r"'a'.*repeated.*2 boundary cells in no marker", [], {}),
+        ({"a": [0, 1, 2]}, "inner cells", [], {}),
+        ({"b": [2], "a": [0]}, "inner.*1 boundary", [[1, 2]], {"b": [1]}),
     ]:
-        with pytest.raises(io.FormatError, match=message):
-            io.write(tmp_path / "a.su2", Mesh(points, cells, cell_sets=members))
-    assert not list(tmp_path.iterdir())
+        mesh = Mesh(points, cells, cell_sets=members)
+        with pytest.raises(io.FormatError, match=f"{message}.*nothing was written"):
+            io.write(path, mesh)
+        assert not list(tmp_path.iterdir())
+        with pytest.warns(io.MeshWarning, match=message):
+            io.write(path, mesh, lossy=True)
+        back = io.read(path)
+        assert back.cells["triangle"].tolist() == [[0, 1, 2]]
+        assert back.cells.get("line", np.zeros((0, 2))).tolist() == lines
+        assert {k: v.tolist() for k, v in back.cell_sets.items()} == markers
+        path.unlink()
     mesh = Mesh(points, cells, cell_sets={"a": [2], "b": [1]})
     with pytest.warns(MeshWarning, match="marker by marker"):
         io.write(tmp_path / "a.su2", mesh)

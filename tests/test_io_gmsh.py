@@ -349,8 +349,31 @@ def test_a_binary_file_cut_anywhere_gives_the_error(tmp_path: Path):
 def test_integers_beyond_the_reach_of_float64_are_refused(tmp_path: Path):
     mesh = Mesh(np.eye(3), {"triangle": [[0, 1, 2]]})
     big = mesh.with_cell_data({"id": np.array([2**53 + 1])})
-    with pytest.raises(io.FormatError, match="9007199254740993"):
+    message = r"cell_data\['id'\] \(integers beyond 2\^53\)"
+    with pytest.raises(io.FormatError, match=f"{message}; nothing was written"):
         io.write(tmp_path / "a.msh", big)
     assert not list(tmp_path.iterdir())
+    with pytest.warns(io.MeshWarning, match=message):
+        io.write(tmp_path / "a.msh", big, lossy=True)
+    assert io.read(tmp_path / "a.msh").cell_data == {}
     io.write(tmp_path / "a.msh", mesh.with_cell_data({"id": np.array([-(2**53)])}))
     assert io.read(tmp_path / "a.msh").cell_data["id"].tolist() == [-(2**53)]
+
+
+def test_physical_groups_know_no_order(tmp_path: Path):
+    cells = {"triangle": [[0, 1, 2], [1, 3, 2], [2, 3, 4]]}
+    sets = {"rising": [0, 2], "turned": [2, 0], "twice": [1, 1]}
+    mesh = Mesh(np.arange(15.0).reshape(5, 3), cells, cell_sets=sets)
+    message = r"repetitions of cell_sets\['turned'\]; .*cell_sets\['twice'\]"
+    with pytest.raises(io.FormatError, match=message) as caught:
+        io.write(tmp_path / "a.msh", mesh)
+    assert "rising" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+    with pytest.warns(io.MeshWarning, match=message):
+        io.write(tmp_path / "a.msh", mesh, lossy=True)
+    back = io.read(tmp_path / "a.msh", check=False).cell_sets
+    assert {name: numbers.tolist() for name, numbers in back.items()} == {
+        "rising": [0, 2],
+        "turned": [0, 2],
+        "twice": [1],
+    }

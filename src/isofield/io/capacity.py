@@ -9,8 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from isofield.io.registry import Arrays, Holds
+from isofield.io.registry import Arrays, Format, Holds
 from isofield.mesh import Mesh
+
+
+def fitted(mesh: Mesh, chosen: Format) -> tuple[Mesh, list[str]]:
+    """`mesh` without all that the format cannot hold, and a line for each loss."""
+    lost = refusals(mesh, chosen.holds)
+    if lost:
+        mesh = reduced(mesh, chosen.holds)
+    if chosen.fitted is not None:
+        mesh, more = chosen.fitted(mesh)
+        lost += more
+    return mesh, lost
 
 
 def refusals(mesh: Mesh, holds: Holds) -> list[str]:
@@ -36,8 +47,10 @@ def refusals(mesh: Mesh, holds: Holds) -> list[str]:
 
 def reduced(mesh: Mesh, holds: Holds) -> Mesh:
     """`mesh` without all that `refusals` lists, its cells numbered anew."""
-    kinds = [kind for kind, nodes in mesh.cells.items() if kind in holds.cells]
-    mesh = _with_cells_of(mesh, kinds)
+    flags = [np.full(len(n), kind in holds.cells) for kind, n in mesh.cells.items()]
+    mesh = kept_cells(mesh, np.concatenate([np.zeros(0, bool), *flags]))
+    kinds = [kind for kind in mesh.cells if kind in holds.cells]
+    mesh = replace(mesh, cells={kind: mesh.cells[kind] for kind in kinds})
     kept: dict[str, Any] = {}
     for attribute in ("point_data", "cell_data", "field_data"):
         refused = _refused(mesh, attribute, holds)
@@ -64,24 +77,25 @@ def _refused(mesh: Mesh, attribute: str, holds: Holds) -> dict[str, str]:
     return refused
 
 
-def _with_cells_of(mesh: Mesh, kinds: list[str]) -> Mesh:
-    flags = [np.full(len(nodes), kind in kinds) for kind, nodes in mesh.cells.items()]
-    keep = np.concatenate([np.zeros(0, bool), *flags])
-    if keep.all():
-        return replace(mesh, cells={kind: mesh.cells[kind] for kind in kinds})
-    number = np.cumsum(keep) - 1
+def kept_cells(mesh: Mesh, kept: np.ndarray) -> Mesh:
+    """`mesh` with the cells in the mask `kept` (T,) alone, and all of its points."""
+    if kept.all():
+        return mesh
+    number = np.cumsum(kept) - 1
+    ends = np.cumsum([len(nodes) for nodes in mesh.cells.values()])
+    masks = dict(zip(mesh.cells, np.split(kept, ends[:-1]), strict=True))
     return replace(
         mesh,
-        cells={kind: mesh.cells[kind] for kind in kinds},
-        cell_data=_taken(mesh.cell_data, keep),
+        cells={kind: nodes[masks[kind]] for kind, nodes in mesh.cells.items()},
+        cell_data=_taken(mesh.cell_data, kept),
         cell_sets={
-            name: number[members[keep[members]]]
+            name: number[members[kept[members]]]
             for name, members in mesh.cell_sets.items()
         },
         facet_sets={
-            name: np.stack([number[kept[:, 0]], kept[:, 1]], axis=1)
+            name: np.stack([number[rest[:, 0]], rest[:, 1]], axis=1)
             for name, members in mesh.facet_sets.items()
-            for kept in [members[keep[members[:, 0]]]]
+            for rest in [members[kept[members[:, 0]]]]
         },
     )
 

@@ -26,16 +26,19 @@ def from_pyvista(data: Any, *, dimension: int | None = 3) -> Mesh:
 
     Raises `FormatError` where there is nothing, or where cells have no counterpart.
     """
+    return planar.unpadded(stored_mesh(data), dimension)
+
+
+def stored_mesh(data: Any) -> Mesh:
+    """As `from_pyvista`, with points and field data as they stand."""
     import pyvista
 
     if isinstance(data, pyvista.MultiBlock):
         leaves = _leaves(data, "")
         if not leaves:
             raise FormatError("the data set is empty: no block has any points")
-        mesh = joined([(name, _leaf(block)) for name, block in leaves])
-    else:
-        mesh = _leaf(data)
-    return planar.unpadded(mesh, dimension)
+        return joined([(name, _leaf(block)) for name, block in leaves])
+    return _leaf(data)
 
 
 def to_pyvista(mesh: Mesh) -> Any:

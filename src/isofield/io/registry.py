@@ -37,6 +37,8 @@ class Arrays:
     dtypes : dtype names, as in `"float64"`; text is `"str"`.
     shapes : rule for the shape of one row: () scalar, (3,) vector, (3, 3) tensor.
     names : pattern that the whole name must match.
+
+    Texts with a NUL, or that UTF-8 cannot encode, are stored by none.
     """
 
     dtypes: frozenset[str] = FLOATS | INTEGERS
@@ -52,7 +54,13 @@ class Arrays:
             return f"dtype {dtype}"
         if not self.shapes(array.shape[1:]):
             return f"rows of shape {array.shape[1:]}"
+        if dtype == "str" and not all(map(_plain, array.ravel().tolist())):
+            return "a text with NUL or half a character"
         return None
+
+
+def _plain(text: str) -> bool:
+    return "\0" not in text and not re.search("[\ud800-\udfff]", text)
 
 
 @dataclass(frozen=True)
@@ -102,6 +110,8 @@ class Format:
     clouds : points without any cell are a file that this format means to hold.
     marker : the file only stands for the folder that it lies in, and may be empty.
     apart : a file may stand for others as well, which it names.
+    fitted : mesh -> the mesh without what it cannot hold either although `holds` has no
+        word for it, and a line for each thing left out; asked after `holds`.
     risky : the reader may end or hang the process on a malformed file, so that
         `read(..., isolate=True)` runs it in a child process.
     """
@@ -114,6 +124,7 @@ class Format:
     series_writer: SeriesWriter | None = None
     beside: Callable[[Path], list[Path]] | None = None
     holds: Holds = Holds()
+    fitted: Callable[[Mesh], tuple[Mesh, list[str]]] | None = None
     claims: Callable[[Path], bool] | None = None
     clouds: bool = False
     marker: bool = False

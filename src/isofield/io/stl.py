@@ -25,7 +25,7 @@ def read(path: Path) -> Mesh:
         rows = np.frombuffer(content, _ROW, count, 84)
         corners = rows["corners"].reshape(-1, 3).astype(np.float64)
         note = rows["note"].astype(np.uint16)
-    elif content.lstrip()[:5].lower() == b"solid" and b"\\0" not in content[:1000]:
+    elif content.lstrip()[:5].lower() == b"solid" and b"\0" not in content[:1000]:
         corners = _ascii(content)
     else:
         raise FormatError(

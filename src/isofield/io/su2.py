@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from isofield.cells import CELL_TYPES
+from isofield.io.capacity import kept_cells
 from isofield.io.registry import Format, FormatError, Holds, MeshWarning
 from isofield.mesh import Mesh
 
@@ -147,17 +148,44 @@ def _elements(
     return elements
 
 
+def fitted_su2(mesh: Mesh) -> tuple[Mesh, list[str]]:
+    """Without the sets that are no markers, and without boundary cells in no marker.
+
+    A marker holds boundary cells alone, each once, and no two hold the same.
+    """
+    top = mesh.dimension
+    rows = [(kind, len(nodes)) for kind, nodes in mesh.cells.items()]
+    flags = [np.full(count, _dimension(kind) < top) for kind, count in rows]
+    boundary = np.concatenate([np.zeros(0, bool), *flags])
+    marked, markers, lost = np.zeros(len(boundary), bool), {}, []
+    for name, members in mesh.cell_sets.items():
+        if not boundary[members].all():
+            lost.append(f"cell_sets[{name!r}] (inner cells; markers are of boundary)")
+        elif marked[members].any() or len(np.unique(members)) < len(members):
+            lost.append(f"cell_sets[{name!r}] (cells of another marker, or repeated)")
+        else:
+            markers[name] = members
+            marked[members] = True
+    alone = boundary & ~marked
+    if alone.any():
+        lost.append(
+            f"{alone.sum()} boundary cells in no marker (first: cell {alone.argmax()})"
+        )
+    return (
+        kept_cells(replace(mesh, cell_sets=markers), ~alone) if lost else mesh
+    ), lost
+
+
 def write_su2(path: Path, mesh: Mesh) -> None:
     """Writes the cells of the highest dimension, and the cell sets as markers.
 
-    Raises `FormatError` where a marker has inner cells or where a boundary cell lies
-    in no marker or in several, which SU2 cannot hold; warns where boundary cells are
-    not in the order of the markers, since they come back in that order.
+    mesh : as `fitted_su2` leaves it. Warns where boundary cells are not in the order of
+    the markers, since they come back in that order.
     """
     inner = {k: n for k, n in mesh.cells.items() if _dimension(k) == mesh.dimension}
     rows = [(k, n) for k, nodes in mesh.cells.items() for n in nodes.tolist()]
     flat = mesh.dimension == 2 and not mesh.points[:, 2:].any()
-    _check_markers(mesh, rows)
+    _warn_of_order(mesh, [kind for kind, _ in rows])
     with open(path, "w", encoding="latin-1", newline="\n") as file:
         file.write(f"NDIME= {2 if flat else 3}\n")
         file.write(f"NELEM= {sum(map(len, inner.values()))}\n")
@@ -180,26 +208,9 @@ def _element(kind: str, nodes: list[int]) -> str:
     return f"{_NUMBERS[kind]} {' '.join(map(str, nodes))}\n"
 
 
-def _check_markers(mesh: Mesh, rows: list[tuple[str, list[int]]]) -> None:
-    top = mesh.dimension
-    boundary = np.array([_dimension(kind) < top for kind, _ in rows], bool)
-    times = np.zeros(len(rows), int)
-    for name, members in mesh.cell_sets.items():
-        np.add.at(times, members, 1)
-        if not boundary[members].all():
-            raise FormatError(
-                f"cell set {name!r} has inner cells, and SU2 has markers for the "
-                f"boundary alone; remove the set"
-            )
-    wrong = np.flatnonzero(boundary & (times != 1))
-    if len(wrong):
-        raise FormatError(
-            f"{len(wrong)} boundary cells lie in no marker or in several (first: cell "
-            f"{wrong[0]}, a {rows[wrong[0]][0]}, in {times[wrong[0]]}); SU2 stores "
-            f"boundary cells in exactly one"
-        )
+def _warn_of_order(mesh: Mesh, kinds_of_cells: list[str]) -> None:
     order = np.concatenate([np.zeros(0, np.int64), *mesh.cell_sets.values()])
-    kinds = np.array([rows[i][0] for i in order])
+    kinds = np.array([kinds_of_cells[i] for i in order])
     if any((np.diff(order[kinds == kind]) < 0).any() for kind in np.unique(kinds)):
         warnings.warn(
             "SU2 stores boundary cells marker by marker; they will come back in that "
@@ -214,6 +225,7 @@ FORMAT = Format(
     suffixes=(".su2",),
     read=read_su2,
     write=write_su2,
+    fitted=fitted_su2,
     holds=Holds(
         cells=frozenset(_NUMBERS),
         cell_sets=r"[^\s=%]([^=%\r\n]*[^\s=%])?",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isofield.io.pyvista_bridge import from_pyvista, to_pyvista
+from isofield.io.pyvista_bridge import stored_mesh, to_pyvista
 from isofield.io.registry import (
     FLOATS,
     INTEGERS,
@@ -20,6 +21,7 @@ from isofield.io.registry import (
     Holds,
     MeshWarning,
 )
+from isofield.io.sets import PREFIX
 from isofield.io.vtk_cells import VTK_NUMBERS
 from isofield.mesh import Mesh
 from isofield.series import MeshSeries
@@ -86,7 +88,7 @@ def _mesh(reader: Any, complaints: Callable[[], str]) -> Mesh:
     data = reader.read()
     said = complaints()
     try:
-        mesh = from_pyvista(data)
+        mesh = stored_mesh(data)
     except FormatError as error:
         raise FormatError(
             f"{error}; VTK says: {said}" if said else str(error)
@@ -112,19 +114,31 @@ def _claims_avs(path: Path) -> bool:
     return head[:1] == b"\7" or (len(words) == 5 and all(map(bytes.isdigit, words)))
 
 
-_DATA = Arrays(FLOATS | INTEGERS, lambda row: len(row) <= 1 and row != (1,), r"\S+")
+def _rows(row: tuple[int, ...]) -> bool:
+    return row == () or (len(row) == 1 and row[0] > 1)
+
+
+def fitted_legacy(mesh: Mesh) -> tuple[Mesh, list[str]]:
+    """Without field data that have no entries, which VTK does not store."""
+    filled = {k: v for k, v in mesh.field_data.items() if np.size(v)}
+    lost = [f"field_data[{k!r}] (empty)" for k in mesh.field_data if k not in filled]
+    return (replace(mesh, field_data=filled) if lost else mesh), lost
+
+
+_DATA = Arrays(FLOATS | INTEGERS, _rows, r"\S+")
 LEGACY = Format(
     name="legacy VTK",
     suffixes=(".vtk",),
     read=read,
     write=write_legacy,
+    fitted=fitted_legacy,
     clouds=True,
     risky=True,
     holds=Holds(
         cells=frozenset(VTK_NUMBERS),
         point_data=_DATA,
         cell_data=_DATA,
-        field_data=_DATA,
+        field_data=replace(_DATA, names=rf"(?!{PREFIX})\S+"),
     ),
 )
 STRUCTURED = Format(

@@ -221,8 +221,8 @@ def _write_array(file: TextIO, name: str, values: np.ndarray, field_data: bool) 
         content = np.ascontiguousarray(values).tobytes()
     if len(shape) > 1:
         notes += f' NumberOfComponents="{int(np.prod(shape[1:]))}"'
-    plain = (len(shape) == 1 and kind != "String") or (len(shape) == 2 and shape[1] > 1)
-    if not plain:
+    plain = len(shape) == 1 or (len(shape) == 2 and shape[1] > 1)
+    if kind == "String" or not plain:
         notes += f' {SHAPE}="{" ".join(map(str, shape))}"'
     if field_data:
         rows = shape[0] if shape else 1

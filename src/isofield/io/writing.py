@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from isofield.io import planar
-from isofield.io.capacity import reduced, refusals
+from isofield.io.capacity import fitted
 from isofield.io.door import named
 from isofield.io.registry import (
     Format,
@@ -117,7 +117,7 @@ def _storable(
     if len(mesh.points) == 0 or len(bad):
         what = f"{len(bad)} points that are not finite" if len(bad) else "no points"
         raise FormatError(f"{path}: the mesh has {what}; nothing was written")
-    lost = refusals(mesh, chosen.holds)
+    fitting, lost = fitted(mesh, chosen)
     if lost and not lossy:
         raise FormatError(
             f"{path}: {chosen.name} cannot hold {'; '.join(lost)}; nothing was "
@@ -131,8 +131,7 @@ def _storable(
             stacklevel=3,
         )
         said.update(new)
-    if lost:
-        mesh = reduced(mesh, chosen.holds)
+    mesh = fitting
     if not any(map(len, mesh.cells.values())) and not chosen.clouds:
         raise FormatError(f"{path}: {chosen.name} cannot hold points without cells")
     return planar.padded(mesh, marked=chosen.holds.field_data is not None)

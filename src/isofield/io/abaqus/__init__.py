@@ -12,7 +12,7 @@ from pathlib import Path
 from isofield.io.abaqus.assemble import assemble
 from isofield.io.abaqus.elements import WRITTEN
 from isofield.io.abaqus.read import read_deck
-from isofield.io.abaqus.write import write_abaqus
+from isofield.io.abaqus.write import fitted_abaqus, write_abaqus
 from isofield.io.registry import Format, FormatError, Holds
 from isofield.mesh import Mesh
 
@@ -43,6 +43,7 @@ FORMAT = Format(
     suffixes=(".inp",),
     read=read_abaqus,
     write=write_abaqus,
+    fitted=fitted_abaqus,
     holds=Holds(
         cells=frozenset(WRITTEN),
         point_sets=_NAMES,

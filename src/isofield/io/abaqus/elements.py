@@ -69,7 +69,7 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "pyramid13": ("C3D13", "C3D13"),
 }
 # corners of faces S1, S2, ... of each shape
-_FACES: dict[str, tuple[tuple[int, ...], ...]] = {
+FACES: dict[str, tuple[tuple[int, ...], ...]] = {
     "triangle": ((0, 1), (1, 2), (2, 0)),
     "quad": ((0, 1), (1, 2), (2, 3), (3, 0)),
     "tetra": ((0, 1, 2), (0, 3, 1), (1, 3, 2), (2, 3, 0)),
@@ -105,4 +105,4 @@ def cell_type(name: str) -> str:
 
 def faces(kind: str) -> tuple[tuple[int, ...], ...]:
     """Corner nodes of the faces S1, S2, ... of a cell type; none where it has none."""
-    return _FACES.get(kind.rstrip("0123456789"), ())
+    return FACES.get(kind.rstrip("0123456789"), ())

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from isofield.cells import CELL_TYPES
-from isofield.io.abaqus.elements import ORDERS, WRITTEN, faces
+from isofield.io.abaqus.elements import FACES, ORDERS, WRITTEN, faces
 from isofield.io.facets import facet_numbers
-from isofield.io.registry import FormatError
 from isofield.mesh import Mesh
 
 _PER_LINE = 15
+
+
+def fitted_abaqus(mesh: Mesh) -> tuple[Mesh, list[str]]:
+    """Without sets whose names differ from another's in case alone, which Abaqus
+    ignores, and without facets that it has no side for or that come twice."""
+    kept, lost = {}, []
+    for kind in ("point_sets", "cell_sets", "facet_sets"):
+        kept[kind], seen = {}, {}
+        for name, members in getattr(mesh, kind).items():
+            other = seen.setdefault(name.upper(), name)
+            if other == name:
+                kept[kind][name] = members
+            else:
+                lost.append(f"{kind}[{name!r}] (in Abaqus the same name as {other!r})")
+    kinds = [CELL_TYPES[kind].linear.name for kind in mesh.cells]
+    ends = np.cumsum([len(nodes) for nodes in mesh.cells.values()])
+    for name, facets in list(kept["facet_sets"].items()):
+        numbers = np.unique(np.searchsorted(ends, facets[:, 0], side="right"))
+        without = {kinds[number] for number in numbers} - set(FACES)
+        once = np.sort(np.unique(facets, axis=0, return_index=True)[1])
+        if without:
+            del kept["facet_sets"][name]
+            lost.append(f"facet_sets[{name!r}] ({', '.join(without)} have no sides)")
+        elif len(once) < len(facets):
+            kept["facet_sets"][name] = facets[once]
+            lost.append(f"{len(facets) - len(once)} repeated facets in {name!r}")
+    return (replace(mesh, **kept) if lost else mesh), lost
 
 
 def write_abaqus(path: Path, mesh: Mesh) -> None:
@@ -23,10 +50,8 @@ def write_abaqus(path: Path, mesh: Mesh) -> None:
     coordinates and plane-stress types (CPS), one in space with shells (S). The cell
     types are geometry alone: change them to what the analysis needs.
 
-    Raises `FormatError` where two names differ only in case, which Abaqus ignores.
+    mesh : as `fitted_abaqus` leaves it.
     """
-    for sets in (mesh.point_sets, mesh.cell_sets, mesh.facet_sets):
-        _check_names(sets)
     flat = mesh.dimension <= 2 and not mesh.points[:, 2:].any()
     with open(path, "w", encoding="latin-1", newline="\n") as file:
         file.write("*HEADING\nwritten by isofield\n")
@@ -38,17 +63,6 @@ def write_abaqus(path: Path, mesh: Mesh) -> None:
             file.writelines(_members("ELSET", name, members))
         for name, facets in mesh.facet_sets.items():
             file.writelines(_surface(mesh, name, facets))
-
-
-def _check_names(names: Iterable[str]) -> None:
-    seen: dict[str, str] = {}
-    for name in names:
-        other = seen.setdefault(name.upper(), name)
-        if other != name:
-            raise FormatError(
-                f"the sets {other!r} and {name!r} are one name in Abaqus, which "
-                f"ignores case; rename one of them"
-            )
 
 
 def _nodes(points: np.ndarray) -> Iterator[str]:
@@ -95,8 +109,4 @@ def _surface(mesh: Mesh, name: str, facets: np.ndarray) -> Iterator[str]:
     }
     for cell, facet in facets.tolist():
         kind = kinds[int(np.searchsorted(ends, cell, side="right"))]
-        if facet not in sides[kind]:
-            raise FormatError(
-                f"facet set {name!r}: {kind} cells have no side in Abaqus"
-            )
         yield f"{cell + 1}, S{sides[kind][facet] + 1}\n"

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from isofield.io import sets
 from isofield.io.gmsh.elements import BY_CELL_TYPE
 from isofield.io.gmsh.read import read_gmsh, read_gmsh_series
-from isofield.io.gmsh.write import write_gmsh
+from isofield.io.gmsh.write import fitted_gmsh, write_gmsh
 from isofield.io.registry import FLOATS, INTEGERS, Arrays, Format, Holds
 
 __all__ = ["FORMAT"]
@@ -31,12 +32,13 @@ FORMAT = Format(
     suffixes=(".msh",),
     read=read_gmsh,
     write=write_gmsh,
+    fitted=fitted_gmsh,
     series=read_gmsh_series,
     holds=Holds(
         cells=frozenset(BY_CELL_TYPE),
         point_data=_FIELDS,
         cell_data=_FIELDS,
-        field_data=Arrays(FLOATS | INTEGERS | {"str"}),
+        field_data=Arrays(FLOATS | INTEGERS | {"str"}, names=sets.OTHER_NAMES),
         cell_sets=r'[^"\r\n]+',
     ),
     claims=_claims,

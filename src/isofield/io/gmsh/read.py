@@ -204,6 +204,9 @@ def _with_noted(mesh: Mesh, note: dict) -> Mesh:
         kinds = list(mesh.cells)
     cells = {k: mesh.cells.get(k, np.zeros((0, CELL_TYPES[k].nodes))) for k in kinds}
     whole = {}
-    for name, (dtype, values) in note.get("field_data", {}).items():
-        whole[name] = values if dtype == "text" else np.array(values, dtype)
+    for name, (dtype, values, *shape) in note.get("field_data", {}).items():
+        whole[name] = values
+        if dtype != "text":
+            array = np.array(values, dtype)
+            whole[name] = array.reshape(shape[0]) if shape else array
     return replace(mesh, cells=cells, field_data=whole)

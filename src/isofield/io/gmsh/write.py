@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,11 +13,27 @@ import numpy as np
 
 from isofield.cells import CELL_TYPES
 from isofield.io.gmsh.elements import BY_CELL_TYPE
-from isofield.io.registry import FormatError
 from isofield.mesh import Mesh
 
 NOTE = b"isofield "
 _EXACT = 2**53
+
+
+def fitted_gmsh(mesh: Mesh) -> tuple[Mesh, list[str]]:
+    """Without fields of integers beyond 2^53, which float64 cannot hold, and with sets
+    as physical groups keep them: each cell once, in rising order."""
+    fields, lost = {}, []
+    for kind in ("point_data", "cell_data"):
+        fields[kind] = dict(getattr(mesh, kind))
+        for name, values in getattr(mesh, kind).items():
+            if values.dtype.kind in "iu" and _largest(values) > _EXACT:
+                del fields[kind][name]
+                lost.append(f"{kind}[{name!r}] (integers beyond 2^53)")
+    sets = {name: np.unique(members) for name, members in mesh.cell_sets.items()}
+    for name, members in mesh.cell_sets.items():
+        if not np.array_equal(sets[name], members):
+            lost.append(f"the order and repetitions of cell_sets[{name!r}]")
+    return (replace(mesh, **fields, cell_sets=sets) if lost else mesh), lost
 
 
 def write_gmsh(path: Path, mesh: Mesh) -> None:
@@ -28,7 +45,7 @@ def write_gmsh(path: Path, mesh: Mesh) -> None:
     components and 2 by 2 tensors are padded with zeros to 3 and 3 by 3, as Gmsh draws
     them. Cell sets become physical groups.
 
-    Raises `FormatError` for integers beyond 2^53, which float64 cannot hold.
+    mesh : as `fitted_gmsh` leaves it.
     """
     points = np.zeros((len(mesh.points), 3))
     points[:, : mesh.points.shape[1]] = mesh.points
@@ -56,7 +73,7 @@ def _write_note(file: BinaryIO, mesh: Mesh) -> None:
         text = isinstance(value, str)
         array = np.asarray(value)
         kind = "text" if text else array.dtype.name if array.dtype.kind != "U" else "U"
-        whole[name] = [kind, value if text else array.tolist()]
+        whole[name] = [kind, value if text else array.tolist(), list(array.shape)]
     note = {
         "field_data": whole,
         "cells": list(mesh.cells),
@@ -180,11 +197,6 @@ def _write_elements(file: BinaryIO, mesh: Mesh, entities) -> None:
 
 
 def _write_data(file: BinaryIO, section: str, name: str, values: np.ndarray) -> None:
-    if values.dtype.kind in "iu" and len(values) and _largest(values) > _EXACT:
-        raise FormatError(
-            f"field {name!r}: Gmsh stores float64, which cannot hold the integer "
-            f"{_largest(values)} exactly"
-        )
     rows = _padded(values)
     head = f'${section}\n1\n"{name}"\n1\n0.0\n3\n0\n{rows.shape[1]}\n{len(rows)}\n'
     dtype = np.dtype([("tag", "=i4"), ("values", "=f8", (rows.shape[1],))])

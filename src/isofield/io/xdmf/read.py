@@ -247,5 +247,9 @@ def _information(file: Xdmf, grid: Element) -> dict[str, Any]:
             found[name] = array.astype(bool) if element.get(DTYPE) == "bool" else array
         elif element.get(DTYPE) == "str":
             text = json.loads(element.get("Value", '""'))
-            found[name] = text if isinstance(text, str) else np.array(text)
+            if not isinstance(text, str):
+                text = np.array(text, np.str_)
+                if (noted := element.get(SHAPE)) is not None:
+                    text = text.reshape([int(size) for size in noted.split()])
+            found[name] = text
     return found

@@ -108,6 +108,7 @@ def _grid(heavy: _Heavy, mesh: Mesh, time: float) -> Element:
         array = np.asarray(value)
         if array.dtype.kind == "U":
             element.set(DTYPE, "str")
+            element.set(SHAPE, " ".join(map(str, array.shape)))
             element.set("Value", json.dumps(array.tolist()))
         else:
             _write_item(heavy, element, f"field/{number}", array, shared=True)
