@@ -340,7 +340,9 @@ def test_cases_without_measure_are_named(good, fails, tmp_path):
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--at", "nodes"], "nodes"),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--epochs", "0"], "--epochs"),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--rate", "-1"], "--rate"),
+        (["train", "A", "-t", "u", "-o", "m.safetensors", "--rate", "inf"], "--rate"),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--radius", "0"], "--radius"),
+        (["train", "A", "-t", "u", "-o", "m.safetensors", "--radius", "inf"], "inf"),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--unit", "u"], "--unit"),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--unit", "v=m"], "'v'"),
         (

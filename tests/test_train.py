@@ -21,6 +21,7 @@ from isofield.loss import relative_h1
 from isofield.mesh import MeshError
 from isofield.train import CHECKPOINT, Schedule, TrainingError, evaluate, fit
 from isofield.train import run as runs
+from isofield.train.progress import Progress
 from isofield.train.run import Run
 
 SHORT = Schedule(epochs=4, nodes=110, rate=1e-2)
@@ -539,6 +540,15 @@ def test_a_gradient_that_is_no_number(blobs, tiny):
     assert torch.equal(weights(model), before)
 
 
+def test_weights_that_are_no_numbers_after_the_last_step(blobs, tiny, tmp_path):
+    """Their loss would have been seen in an epoch that does not come."""
+    model = tiny(blobs[:1])
+    schedule = replace(SHORT, epochs=1, rate=float("inf"))
+    with pytest.raises(TrainingError, match="are no numbers after epoch 1: lower the"):
+        fitted(model, blobs[:1], schedule=schedule, directory=tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
+
+
 def test_a_validation_error_that_is_no_number(blobs, tiny, monkeypatch):
     model = tiny(blobs[:2])
     scripted([0.5, float("nan")], monkeypatch, model)
@@ -555,6 +565,8 @@ def test_targets_that_are_zero_everywhere_are_refused_by_name(blobs, tiny):
         fitted(model, cases, names=["a", "b", "c"])
     with pytest.raises(TrainingError, match="validation case 1: target 'u' is zero"):
         fitted(model, blobs[:1], validation=[blobs[2], zero])
+    with pytest.raises(TrainingError, match="c: target 'u' is zero everywhere"):
+        fitted(model, blobs[:1], validation=[blobs[2], zero], names=["a", "b", "c"])
 
 
 def test_the_bad_case_is_named(blobs, tiny):
@@ -576,6 +588,7 @@ def test_the_bad_case_is_named(blobs, tiny):
         ({"loss": "mse"}, "loss: expected 'l2' or 'h1', got 'mse'"),
         ({"schedule": replace(SHORT, nodes=0)}, "budget: expected a positive number"),
         ({"names": ["a"]}, "names: expected 2, got 1"),
+        ({"names": []}, "names: expected 2, got 0"),
     ],
 )
 def test_arguments_that_make_no_sense(options, message, blobs, tiny):
@@ -613,6 +626,20 @@ def test_bars_name_what_is_under_way(blobs, tiny, capfd):
     assert "Preparing cases" in shown
     assert "Training" in shown
     assert "2/2" in shown
+
+
+def test_in_a_narrow_window_no_number_of_a_bar_is_cut(monkeypatch, capfd):
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ("displacement", "von_mises", "temperature", "heat_flux")
+    note = ", ".join(f"{name} 100.0 %" for name in names)
+    with Progress(True) as bars:
+        task = bars.add("Preparing cases", 1200, 1199)
+        bars.advance(task, note)
+    shown = capfd.readouterr().out
+    assert "1200/1200 0:00:00" in " ".join(shown.split())
+    assert "…" not in shown
+    assert all(name in shown for name in names)
+    assert all(len(line) <= 80 for line in shown.splitlines())
 
 
 def test_the_rate_rises_and_falls_to_zero():

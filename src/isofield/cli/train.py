@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -135,7 +136,7 @@ def train(
     products = options.texts(similarity or [], "--similarity")
     _check_names(given, wanted, named)
     for option, value in (("--rate", rate), ("--radius", radius)):
-        if value is not None and not value > 0:
+        if value is not None and not 0 < value < math.inf:
             raise typer.BadParameter(f"{option}: expected more than 0, got {value:g}")
     share, extra = cases.validation_of(validation or ["0.1"])
     if loss is Loss.H1 and site is Site.CELLS:
@@ -218,7 +219,7 @@ def _fitted(
             validation=checked.meshes,
             schedule=schedule,
             directory=folder,
-            names=learned.names,
+            names=(learned + checked).names,
             **options,
         )
     except (KeyboardInterrupt, TrainingError) as error:

@@ -79,6 +79,7 @@ class Run:
         """One pass over the data, its row in the log, and a checkpoint."""
         start = time.perf_counter()
         errors = self._steps(train)
+        self._check_weights()
         row = {"epoch": float(self.epoch + 1), "rate": self.rate}
         row |= self._named("train", errors)
         score = float(errors.mean())
@@ -118,6 +119,20 @@ class Run:
             batch = collate([train[i] for i in members]).to(self.device)
             total += self._step(batch).sum(0)
         return total / len(train)
+
+    def _check_weights(self) -> None:
+        """The last step of an epoch can end in weights that no loss has seen yet."""
+        wrong = [
+            name
+            for name, weight in self.network.named_parameters()
+            if not torch.isfinite(weight).all()
+        ]
+        if wrong:
+            raise TrainingError(
+                f"{len(wrong)} weights, the first is {wrong[0]}, are no numbers after "
+                f"epoch {self.epoch + 1}: lower the learning rate "
+                f"({self.schedule.rate})"
+            )
 
     def _step(self, batch: Batch) -> Tensor:
         with self._autocast():

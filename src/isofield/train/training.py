@@ -53,15 +53,17 @@ def fit(
     call with the same directory, cases and schedule goes on where the last one stopped
     and ends with the same weights as one that never stopped. device : "cuda" where
     there is one, else "cpu". precision : "bf16" runs the dense products in bfloat16;
-    sums over points stay in float32.
+    sums over points stay in float32. names : of the cases and then of those for
+    validation, for errors.
 
     Raises `TrainingError` where a target is zero everywhere in a case, a loss is no
     number, or the checkpoint found is of another model, schedule or set of cases.
     """
     if not cases:
         raise ValueError("expected at least one case to train on, got none")
-    if names and len(names) != len(cases):
-        raise ValueError(f"names: expected {len(cases)}, got {len(names)}")
+    n_all = len(cases) + len(validation)
+    if names is not None and len(names) != n_all:
+        raise ValueError(f"names: expected {n_all}, got {len(names)}")
     if precision not in ("float32", "bf16"):
         raise ValueError(f"precision: expected 'float32' or 'bf16', got {precision!r}")
     if loss not in ("l2", "h1"):
@@ -72,10 +74,12 @@ def fit(
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with Progress(progress) as bars:
         slopes = loss == "h1"
-        train = _prepared(model, cases, names or _counted("case", cases), bars, slopes)
-        check = _prepared(
-            model, validation, _counted("validation case", validation), bars
-        )
+        names = names or [
+            *_counted("case", cases),
+            *_counted("validation case", validation),
+        ]
+        train = _prepared(model, cases, names[: len(cases)], bars, slopes)
+        check = _prepared(model, validation, names[len(cases) :], bars)
         sizes = [[len(sample.weights) for sample in part] for part in (train, check)]
         job = {"loss": loss, "precision": precision, "sizes": sizes}
         run = Run(model, schedule, device, precision, directory, job)
