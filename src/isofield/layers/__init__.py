@@ -5,9 +5,11 @@ from isofield.layers.continuous_conv import ContinuousConv
 from isofield.layers.kernel_integral import KernelBasis, KernelIntegral, Mixing
 from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
+from isofield.layers.norm_activation import NormActivation
 from isofield.layers.operator import Operator
 from isofield.layers.pooling import lattice_pooling, pool, unpool
 from isofield.layers.resample import Resample
+from isofield.layers.steerable_conv import SteerableConv
 
 __all__ = [
     "Operator",
@@ -18,6 +20,8 @@ __all__ = [
     "ZernikeConv",
     "SplineConv",
     "HermiteConv",
+    "SteerableConv",
+    "NormActivation",
     "Resample",
     "MeasureNorm",
     "lattice_pooling",

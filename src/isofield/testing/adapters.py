@@ -9,8 +9,11 @@ from torch import Tensor
 from isofield.discretization import Discretization
 from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
+from isofield.layers.norm_activation import NormActivation
 from isofield.layers.operator import Operator
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, unpool
+from isofield.layers.steerable_conv import SteerableConv
+from isofield.operators.basis_operator import BasisOperator
 from isofield.plan import Plan
 
 
@@ -41,6 +44,33 @@ class Normed(Operator):
 
     def forward(self, u: Tensor, plan: DomainPlan) -> Tensor:
         return self.norm(u, plan.domain)
+
+
+@dataclass(frozen=True, eq=False)
+class StackPlan(Plan):
+    """first : from the source to itself. second : from the source to the target."""
+
+    first: BasisOperator
+    second: BasisOperator
+
+
+class Steered(Operator):
+    """Scalars by way of vectors and fields of type 2 to scalars: no frame is left."""
+
+    def __init__(self, in_channels: int, out_channels: int, radius: float) -> None:
+        super().__init__()
+        inside = (2, 1, 1)
+        self.first = SteerableConv((in_channels,), inside, radius, order=2)
+        self.activation = NormActivation(inside)
+        self.second = SteerableConv(inside, (out_channels,), radius, order=2)
+
+    def prepare(self, source: Discretization, target: Discretization) -> StackPlan:
+        return StackPlan(
+            self.first.prepare(source, source), self.second.prepare(source, target)
+        )
+
+    def forward(self, u: Tensor, plan: StackPlan) -> Tensor:
+        return self.second(self.activation(self.first(u, plan.first)), plan.second)
 
 
 class PooledAndBack(Operator):

@@ -10,14 +10,22 @@ from typing import Any, Literal
 import torch
 
 from isofield.bases import LearnedBasis
-from isofield.layers import kernel_gains, moments, norm, pooling
+from isofield.layers import (
+    field_types,
+    kernel_gains,
+    moments,
+    norm,
+    norm_activation,
+    pooling,
+)
 from isofield.layers.basis_convs import HermiteConv, SplineConv, ZernikeConv
 from isofield.layers.continuous_conv import ContinuousConv
 from isofield.layers.kernel_integral import KernelIntegral
 from isofield.layers.operator import Operator
 from isofield.layers.resample import Resample
+from isofield.layers.steerable_conv import SteerableConv
 from isofield.models import GNO
-from isofield.testing.adapters import Moments, Normed, PooledAndBack
+from isofield.testing.adapters import Moments, Normed, PooledAndBack, Steered
 from isofield.testing.assertions import (
     assert_batching,
     assert_families_agree,
@@ -175,7 +183,7 @@ LAWS: dict[str, Callable[[Entry, Shape, torch.dtype], None]] = {
 }
 
 # of the unit ball and sphere; above 3 of their coarsest spacings
-RADIUS = {1: 0.6, 2: 0.6, 3: 0.9, "sphere": 0.6, "surface": 0.6}
+RADIUS = {1: 0.6, 2: 0.6, 3: 0.9, "sphere": 0.75, "surface": 0.6}
 
 
 def _kernel_integral(dimension: int, **form: Any) -> Operator:
@@ -197,9 +205,10 @@ def _gno(dimension: int, in_channels: int = 3) -> Operator:
     )
 
 
-def _zernike(dimension: int, order: int = 2, **options: Any) -> Operator:
+def _zernike(dimension: Shape, order: int = 2, **options: Any) -> Operator:
     options = {"skip": False, **options}
-    return ZernikeConv(3, 2, dimension, RADIUS[dimension], order=order, **options)
+    within = 2 if isinstance(dimension, str) else dimension
+    return ZernikeConv(3, 2, within, RADIUS[dimension], order=order, **options)
 
 
 def _spline(dimension: int) -> Operator:
@@ -305,12 +314,13 @@ for _name, _promises in {
         "build": partial(_zernike, gauge="isotropic"),
         "rate": 1.75,
         "motion": "rigid",
-        "dimensions": (2, 3),
+        "dimensions": (2, 3, "sphere", "surface"),
     },
     "pooled over angles": {
         "build": partial(_zernike, order=3, gauge="pool"),
         "rate": 1.75,
         "motion": "rigid",
+        "dimensions": (2, "sphere", "surface"),
     },
 }.items():
     register(
@@ -319,6 +329,24 @@ for _name, _promises in {
         covers=(ContinuousConv,),
         **{"motion": "translation", "dimensions": (2,), **_promises},
     )
+register(
+    "steerable convolution",
+    lambda dimension: SteerableConv((3,), (2, 1), RADIUS[dimension]),
+    channels=3,
+    covers=(SteerableConv, field_types.widths),
+    rate=1.75,
+    motion="translation",
+    dimensions=(2, "sphere", "surface"),
+)
+register(
+    "steerable network of scalars",
+    lambda dimension: Steered(3, 2, RADIUS[dimension]),
+    channels=3,
+    covers=(SteerableConv, norm_activation.NormActivation),
+    rate=1.75,
+    motion="rigid",
+    dimensions=(2, "sphere"),
+)
 register("GNO", _gno, channels=3, covers=(GNO,), rate=1.5)
 register(
     "GNO of the geometry alone",
