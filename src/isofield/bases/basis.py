@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -127,5 +128,5 @@ def check_dimension(dimension: int, allowed: tuple[int, ...]) -> None:
 
 def check_at_least(name: str, value: int, least: int) -> None:
     """Raises `ValueError` where an order, degree or count is none or too small."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name}: expected an integer >= {least}, got {value!r}")

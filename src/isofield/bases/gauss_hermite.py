@@ -20,8 +20,8 @@ class GaussHermiteBasis(Basis):
     He are the Hermite polynomials of probability theory, He_2(x) = x^2 - 1.
 
     Law: up to the window, `∫ phi_a(u) v(u) du` is `σ^|a| / √(a!)` times the derivative
-    a, at 0, of v smoothed by the Gaussian; with σ = 1/4 the window cuts off what is
-    beyond 4σ. Without it the functions are orthogonal in the weight exp(|u|^2 / 2σ^2).
+    a, at 0, of v smoothed by this Gaussian, of mass (2π)^(d/2) σ^d; with σ = 1/4 the
+    ball ends at 4σ. On all of R^d they are orthogonal in the weight exp(|u|^2 / 2σ^2).
 
     dimension : d, at least 1. order : at least 0. width : σ, positive, of the ball's
     radius. alpha : of the window. size : B = binomial(order + d, d). derivative :
