@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from xml.etree import ElementTree
 from xml.sax.saxutils import quoteattr
@@ -85,7 +85,8 @@ def series_writer(path: Path, place: Path) -> Iterator[Add]:
     The folder is NAME.steps, or NAME.steps-2 and so on where there is one, so that a
     collection that is replaced stays whole until the new one is.
     """
-    names = (f"{place.stem}{STEPS}{end}" for end in ("", *(f"-{n}" for n in count(2))))
+    first = place.stem + STEPS
+    names = chain([first], (f"{first}-{n}" for n in count(2)))
     folder = next(name for name in names if not place.with_name(name).exists())
     (path.parent / folder).mkdir()
     entries: list[str] = []

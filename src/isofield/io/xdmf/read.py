@@ -43,15 +43,18 @@ def read_xdmf(path: Path) -> Mesh:
 
 
 def read_xdmf_series(path: Path) -> MeshSeries:
-    """The steps of all temporal collections; those of equal time are joined."""
+    """The steps of all temporal collections; those of equal time are joined.
+
+    The light data is parsed once and kept; a step reads its heavy data.
+    """
+    with opened(path) as file:
+        root, steps = file.root, _steps(file)
 
     def step(number: int) -> Mesh:
-        with opened(path) as file:
-            return _mesh(file, _steps(file)[number][1])
+        with Xdmf(path, root) as file:
+            return _mesh(file, steps[number][1])
 
-    with opened(path) as file:
-        times = [time for time, _ in _steps(file)]
-    return MeshSeries(np.array(times), step)
+    return MeshSeries(np.array([time for time, _ in steps]), step)
 
 
 def _steps(file: Xdmf) -> list[tuple[float, list[Element]]]:
