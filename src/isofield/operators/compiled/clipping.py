@@ -47,6 +47,56 @@ def shares(
 
 
 @numba.njit(cache=True, nogil=True)
+def shares_of_triangles(
+    source: np.ndarray,
+    to_source: np.ndarray,
+    target: np.ndarray,
+    to_target: np.ndarray,
+    s: np.ndarray,
+    t: np.ndarray,
+) -> np.ndarray:
+    """`shares` in the plane, where what is left of a triangle stays one polygon."""
+    result = np.zeros(len(s))
+    # a line adds one corner; where rounding folds a polygon, at most as many as it has
+    polygon, other = np.empty((24, 3)), np.empty((24, 3))
+    for pair in range(len(s)):
+        i, j = s[pair], t[pair]
+        if _coordinates(target[j], to_source[i], polygon):
+            continue
+        if _coordinates(source[i], to_target[j], polygon):
+            continue
+        n = 3
+        for k in range(3):
+            kept = 0
+            for a in range(n):
+                b = a + 1 if a + 1 < n else 0
+                x, y = polygon[a, k], polygon[b, k]
+                if x >= 0:
+                    for c in range(3):
+                        other[kept, c] = polygon[a, c]
+                    kept += 1
+                if (x < 0 and y > 0) or (x > 0 and y < 0):
+                    x, y = abs(x), abs(y)
+                    for c in range(3):
+                        other[kept, c] = (y * polygon[a, c] + x * polygon[b, c]) / (
+                            x + y
+                        )
+                    kept += 1
+            polygon, other = other, polygon
+            n = kept
+        total = 0.0
+        for a in range(1, n - 1):
+            u1, u2 = polygon[a, 1] - polygon[0, 1], polygon[a, 2] - polygon[0, 2]
+            v1, v2 = (
+                polygon[a + 1, 1] - polygon[0, 1],
+                polygon[a + 1, 2] - polygon[0, 2],
+            )
+            total += u1 * v2 - u2 * v1
+        result[pair] = abs(total)
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
 def _coordinates(points: np.ndarray, inverse: np.ndarray, result: np.ndarray) -> bool:
     """Barycentric coordinates (n, n) of points; whether one facet separates them."""
     n, m = points.shape

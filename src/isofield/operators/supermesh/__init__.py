@@ -16,7 +16,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from isofield.operators import compiled
 from isofield.operators.supermesh.clipping import (
     barycentric,
     clipped,
@@ -84,14 +83,10 @@ def pieces(source: Split, target: Split) -> Iterator[Pieces]:
 
 def overlaps(source: Split, target: Split) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """`pieces` without where they are: source (K,), target (K,), measure (K,)."""
-    if not _flat(source):
-        found = clipped_on_surface(source, target)
-    elif compiled.worth(len(source.measure)):
+    if _flat(source):
         yield from measured(source, target)
         return
-    else:
-        found = clipped(source, target)
-    for s, t, corners in found:
+    for s, t, corners in clipped_on_surface(source, target):
         yield s, t, torch.linalg.det(corners).abs() * target.measure[t]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from isofield.operators import compiled
 from isofield.operators.supermesh.boxes import Boxes, overlapping
 from isofield.operators.supermesh.splitting import Split
 from isofield.voronoi.cutting import cut
@@ -17,8 +18,14 @@ AT_ONCE = 1 << 18
 def clipped(source: Split, target: Split) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Source and target number, and corners (K, m + 1, m + 1) in the target's λ."""
     found = overlapping(Boxes.around(source.corners), Boxes.around(target.corners))
+    yield from _cut(source, target, found)
+
+
+def _cut(
+    source: Split, target: Split, pairs: tuple[Tensor, Tensor]
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     to_target, to_source = barycentric(target.corners), barycentric(source.corners)
-    for s, t in zip(*(pairs.split(AT_ONCE) for pairs in found), strict=True):
+    for s, t in zip(*(numbers.split(AT_ONCE) for numbers in pairs), strict=True):
         corners = coordinates(
             to_target.index_select(0, t), source.corners.index_select(0, s)
         )
@@ -32,10 +39,16 @@ def clipped(source: Split, target: Split) -> Iterator[tuple[Tensor, Tensor, Tens
 
 
 def measured(source: Split, target: Split) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Source and target number, and the measure of what they share, compiled."""
-    from isofield.operators.compiled.clipping import shares
-
+    """Source and target number, and the measure of what they share."""
     found = overlapping(Boxes.around(source.corners), Boxes.around(target.corners))
+    on_cpu = source.corners.device.type == "cpu"
+    if not (on_cpu and compiled.worth(len(found[0]))):
+        for s, t, corners in _cut(source, target, found):
+            yield s, t, torch.linalg.det(corners).abs() * target.measure[t]
+        return
+    from isofield.operators.compiled import clipping
+
+    shares = clipping.shares_of_triangles if source.dimension == 2 else clipping.shares
     a, to_a, b, to_b = (
         array.contiguous().numpy()
         for side in (source, target)
