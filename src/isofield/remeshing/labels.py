@@ -42,18 +42,11 @@ def labelled(mesh: Mesh, kind: str) -> tuple[Labelled, Names]:
     Labelled are all facets of one cell alone or of more than two, those between cells
     in different sets, those in a facet set and those that are cells themselves.
     """
-    nodes, start = mesh.cells[kind], first_numbers(mesh.cells)[kind]
+    nodes = mesh.cells[kind]
     inside = {name: _mask(s, len(mesh.points)) for name, s in mesh.point_sets.items()}
     facets, inverse, count = _facets(nodes, kind)
     outer = _mask(facets[count == 1].ravel(), len(mesh.points))
-    columns: dict[Column, np.ndarray] = {LOWER: np.zeros(len(nodes), dtype=bool)}
-    for name, members in mesh.cell_sets.items():
-        total = sum(len(block) for block in mesh.cells.values())
-        columns["cell_sets", name, 0] = _mask(members, total)[start:][: len(nodes)]
-    for name, mask in inside.items():
-        # a set on the boundary may hold all points of a cell in a corner by accident
-        if not outer[mask].all():
-            columns["point_sets", name, 0] = np.all(mask[nodes], axis=1)
+    columns = _cell_columns(mesh, kind, inside, outer)
     cell_labels, cell_rows = _numbered(columns)
     facet_columns = _facet_columns(mesh, kind, facets, inverse, cell_labels)
     owners = cell_labels[np.arange(len(inverse)) % len(nodes)]
@@ -67,27 +60,49 @@ def labelled(mesh: Mesh, kind: str) -> tuple[Labelled, Names]:
         facet_columns["point_sets", name, 0] = np.all(mask[facets], axis=1)
     facet_columns = {key: mask[special] for key, mask in facet_columns.items()}
     facet_labels, facet_rows = _numbered(facet_columns)
-    lone = {}
-    for name, mask in inside.items():
-        key = ("point_sets", name, 0)
-        covered = np.concatenate(
-            [
-                nodes[columns.get(key, columns[LOWER])].ravel(),
-                facets[special][facet_columns[key]].ravel(),
-            ]
+    inner = special & (count > 1)
+    old = Labelled(mesh.points, nodes, cell_labels, facets[special], facet_labels)
+    within = bool((inner & (low == high)).any())
+    lone = {
+        name: np.setdiff1d(
+            np.flatnonzero(mask), _covered(name, old, columns, facet_columns)
         )
-        lone[name] = np.setdiff1d(np.flatnonzero(mask), covered)
-    names = Names(
-        tuple(mesh.cells),
-        list(columns),
-        cell_rows,
-        list(facet_columns),
-        facet_rows,
-        lone,
-    )
-    return Labelled(
-        mesh.points, nodes, cell_labels, facets[special], facet_labels
-    ), names
+        for name, mask in inside.items()
+    }
+    kinds, columns_of_facets = tuple(mesh.cells), list(facet_columns)
+    names = Names(kinds, list(columns), cell_rows, columns_of_facets, facet_rows, lone)
+    return old._replace(inner=bool(inner.any()), within=within), names
+
+
+def _cell_columns(
+    mesh: Mesh, kind: str, inside: dict[str, np.ndarray], outer: np.ndarray
+) -> dict[Column, np.ndarray]:
+    """Which cells are in which cell set, and have all their points in a point set.
+
+    inside : name -> (N,) the members of a point set. outer : (N,) points of boundaries.
+    """
+    nodes, start = mesh.cells[kind], first_numbers(mesh.cells)[kind]
+    columns: dict[Column, np.ndarray] = {LOWER: np.zeros(len(nodes), dtype=bool)}
+    total = sum(len(block) for block in mesh.cells.values())
+    for name, members in mesh.cell_sets.items():
+        columns["cell_sets", name, 0] = _mask(members, total)[start:][: len(nodes)]
+    for name, mask in inside.items():
+        # a set on the boundary may hold all points of a cell in a corner by accident
+        if not outer[mask].all():
+            columns["point_sets", name, 0] = np.all(mask[nodes], axis=1)
+    return columns
+
+
+def _covered(
+    name: str,
+    old: Labelled,
+    columns: dict[Column, np.ndarray],
+    facet_columns: dict[Column, np.ndarray],
+) -> np.ndarray:
+    """The members of a point set that cells or labelled facets stand for."""
+    key = ("point_sets", name, 0)
+    cells = old.cells[columns.get(key, columns[LOWER])]
+    return np.concatenate([cells.ravel(), old.facets[facet_columns[key]].ravel()])
 
 
 def named(new: Labelled, names: Names, kind: str, lone: dict[str, np.ndarray]) -> Mesh:
@@ -216,10 +231,10 @@ def _facet_sets(
 
 
 def _numbered(columns: dict[Column, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """A label from 1 for each different row, and the rows of the labels."""
+    """A label from 1 for each different row, and the rows of the labels, sorted."""
     rows = np.stack(list(columns.values()), axis=1)
-    first, inverse = number_rows(rows.astype(np.int64))
-    return inverse + 1, rows[first]
+    different, inverse = np.unique(rows, axis=0, return_inverse=True)
+    return inverse.reshape(-1) + 1, different
 
 
 def _mask(members: np.ndarray, count: int) -> np.ndarray:

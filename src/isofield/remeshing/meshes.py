@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
 
+from isofield.cells import CELL_TYPES
 from isofield.graph import knn_graph, mesh_graph
 from isofield.mesh import Mesh, MeshError
 from isofield.quadrature import cell_measures
 from isofield.remeshing.features import sharp_points
 from isofield.remeshing.labels import Names, labelled, named
 from isofield.remeshing.mmg import Labelled, Limits, mmg_remeshed
+from isofield.remeshing.order import mixed
+from isofield.remeshing.search import with_count
 
 # Points on which a mesh of equal edges h of measure V has about V / (c h^d) of.
 _PER_POINT = {"triangle": 3**0.5 / 2, "tetra": 0.5**0.5}
 
-# Passes of the search for a number of points, and the share of it that is near enough.
-_PASSES, _NEAR = 8, 0.03
+# The largest distance from curved boundaries over the mean size: arcs of an edge of
+# size R on a circle of radius R have 0.13.
+_DEVIATION = 0.2
 
 # MMG scales the mesh to the unit cube and back: points that stay move by this share.
 _ROUNDING = 1e-12
@@ -69,7 +72,7 @@ def coarsen(
     if not n_points > dimension:
         raise ValueError(f"n_points: expected at least {dimension + 1}, got {n_points}")
     shape = mean_edges(mesh) if graded else np.ones(len(mesh.points))
-    measure = _measure(mesh, kind)
+    measure = _measures(mesh.points, mesh.cells[kind], kind).sum()
     scale = measure / (_PER_POINT[kind] * n_points)
     start = float(np.log(scale) / dimension)
     if graded:
@@ -78,7 +81,7 @@ def coarsen(
     def made(logarithm: float) -> Mesh:
         return remesh(mesh, np.exp(logarithm) * shape, angle=angle, deviation=deviation)
 
-    return _with_count(made, start, int(n_points), dimension)
+    return with_count(made, start, int(n_points), dimension)
 
 
 def remesh(
@@ -130,14 +133,18 @@ def remesh(
     """
     kind = _taken(mesh)
     sizes = _sizes(size, mesh.points)
-    limits = _limits(angle, deviation, gradation, float(sizes.mean()))
     _check_cells(mesh)
     old, names = labelled(mesh, kind)
-    required = [sharp_points(old.points, old.facets, old.facet_labels, angle)]
+    kept = [sharp_points(old.points, old.facets, old.facet_labels, angle)]
     if kind == "triangle" and mesh.points.shape[1] == 3:
-        required.append(sharp_points(old.points, old.cells, old.cell_labels, angle))
-    required += names.lone_points.values()
-    new = mmg_remeshed(old, np.unique(np.concatenate(required)), sizes, limits)
+        kept.append(sharp_points(old.points, old.cells, old.cell_labels, angle))
+    kept += names.lone_points.values()
+    given, number = mixed(old)
+    sizes = sizes[np.argsort(number)]
+    limits = _limits(angle, deviation, gradation, float(sizes.mean()))
+    required = np.unique(number[np.concatenate(kept)])
+    new = mmg_remeshed(given, required, sizes, limits)
+    _check_regions(old, new, kind, max(limits.deviation, _DEVIATION * sizes.mean()))
     made = named(new, names, kind, _found(names, mesh.points, new))
     return replace(made, field_data=mesh.field_data)
 
@@ -187,7 +194,7 @@ def _sizes(size: Size, points: np.ndarray) -> np.ndarray:
 def _limits(
     angle: float, deviation: float | None, gradation: float, mean: float
 ) -> Limits:
-    deviation = 0.2 * mean if deviation is None else deviation
+    deviation = _DEVIATION * mean if deviation is None else deviation
     if not 0 < angle < 180:
         raise ValueError(f"angle: expected degrees within 0 and 180, got {angle}")
     if not deviation > 0:
@@ -231,50 +238,22 @@ def _found(names: Names, points: np.ndarray, new: Labelled) -> dict[str, np.ndar
     }
 
 
-def _measure(mesh: Mesh, kind: str) -> float:
-    points, nodes = torch.tensor(mesh.points), torch.tensor(mesh.cells[kind])
-    return float(cell_measures(points, nodes, kind).abs().sum())
-
-
-def _with_count(
-    made: Callable[[float], Mesh], start: float, wanted: int, dimension: int
-) -> Mesh:
-    """`made(log h)` for the h that gives the wanted number of points.
-
-    Steps of the secant method, halved intervals where they leave the interval in which
-    the number is passed.
-    """
-    at, tried, best = start, [], None
-    for _ in range(_PASSES):
-        mesh = made(at)
-        miss = float(np.log(len(mesh.points) / wanted))
-        tried.append((at, miss))
-        if best is None or abs(miss) < best[0]:
-            best = (abs(miss), mesh)
-        if abs(len(mesh.points) - wanted) <= _NEAR * wanted:
-            return mesh
-        at = _next(tried, dimension)
-    nearest = best[1]  # type: ignore[index]  # one pass at least was made
-    warnings.warn(
-        f"n_points = {wanted} is not reached: the nearest of {_PASSES} tries has "
-        f"{len(nearest.points)}. Sharp points, boundaries and `deviation` may ask for "
-        "more; where all edges of a mesh are equal, the number jumps with their size",
-        stacklevel=3,
+def _check_regions(old: Labelled, new: Labelled, kind: str, deviation: float) -> None:
+    """Regions that fill their space differ by no more than their borders move."""
+    if old.points.shape[1] != CELL_TYPES[kind].dimension:
+        return
+    before, after = (
+        np.bincount(mesh.cell_labels, _measures(mesh.points, mesh.cells, kind))
+        for mesh in (old, new)
     )
-    return nearest
+    facet_kind = CELL_TYPES[kind].facets[0][0]
+    border = _measures(old.points, old.facets, facet_kind).sum()
+    if len(before) != len(after) or np.abs(after - before).max() > deviation * border:
+        raise MeshError(
+            "MMG made a mesh of another shape; take smaller sizes where the shape is "
+            "finer than `size`"
+        )
 
 
-def _next(tried: list[tuple[float, float]], dimension: int) -> float:
-    """The next log h to try, from all (log h, log n / wanted) so far."""
-    at, miss = tried[-1]
-    slope = -float(dimension)
-    if len(tried) > 1 and at != tried[-2][0]:
-        secant = (miss - tried[-2][1]) / (at - tried[-2][0])
-        # n never falls slower than a line's points, or faster than twice a body's
-        slope = min(max(secant, -2.0 * dimension), -0.5)
-    step = at - miss / slope
-    finer = max((h for h, m in tried if m > 0), default=-np.inf)
-    coarser = min((h for h, m in tried if m < 0), default=np.inf)
-    if finer < coarser < np.inf and finer > -np.inf and not finer < step < coarser:
-        return (finer + coarser) / 2
-    return step
+def _measures(points: np.ndarray, nodes: np.ndarray, kind: str) -> np.ndarray:
+    return cell_measures(torch.tensor(points), torch.tensor(nodes), kind).abs().numpy()

@@ -14,7 +14,8 @@ class Labelled(NamedTuple):
     """Cells and those of their facets that have a label.
 
     points : (N, d). cells : (T, d or 3) triangles or (T, 4) tetrahedra. cell_labels :
-    (T,) from 1. facets : (F, n - 1). facet_labels : (F,) from 1.
+    (T,) from 1. facets : (F, n - 1). facet_labels : (F,) from 1. inner : whether some
+    facet lies between two cells. within : whether these have the same label.
     """
 
     points: np.ndarray
@@ -22,6 +23,8 @@ class Labelled(NamedTuple):
     cell_labels: np.ndarray
     facets: np.ndarray
     facet_labels: np.ndarray
+    inner: bool = False
+    within: bool = False
 
 
 class Limits(NamedTuple):
@@ -42,6 +45,11 @@ def mmg_remeshed(
 
     Raises `MeshError` where MMG gives up, `ImportError` where it is not installed.
     """
+    if old.within and old.points.shape[1] == 2:
+        # in the plane MMG forgets lines within one region, on surfaces it keeps them
+        flat = np.pad(old.points, ((0, 0), (0, 1)))
+        new = mmg_remeshed(old._replace(points=flat), required, sizes, limits)
+        return new._replace(points=new.points[:, :2])
     mesh = _filled(old)
     if len(required):
         mesh.set_required_vertices(required.astype(np.int32))
@@ -51,15 +59,15 @@ def mmg_remeshed(
     if not _is_surface(old):
         # labelled facets within one region stay as well
         _run(mesh, **options, opnbdy=1)
-        return _read(mesh, old)
-    # On surfaces MMG loses the direction of a line between labels where it moves its
-    # points, and they leave it: first it makes the lines without moving any point,
-    # then the cells between lines that stay.
-    _run(mesh, **options, nomove=1)
-    lines = len(mesh.get_edges())
-    if lines:
-        mesh.set_required_edges(np.arange(lines, dtype=np.int32))
-    _run(mesh, **options, nomove=0, nosizreq=1)
+    elif not old.inner:
+        _run(mesh, **options)
+    else:
+        # Where lines between regions cross creases, MMG may take their points off them:
+        # all points are made without moving any, then those between lines are moved.
+        _run(mesh, **options, nomove=1)
+        lines = np.arange(len(mesh.get_edges()), dtype=np.int32)
+        mesh.set_required_edges(lines)
+        _run(mesh, **options, nomove=0, noinsert=1, nosizreq=1)
     return _read(mesh, old)
 
 
