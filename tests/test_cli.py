@@ -388,7 +388,9 @@ def test_the_defaults_are_those_of_the_library():
         assert options[name].default == getattr(schedule, name)
 
 
-@pytest.mark.parametrize("command", ["info", "convert", "train", "predict", "plot"])
+@pytest.mark.parametrize(
+    "command", ["info", "convert", "resample", "train", "predict", "plot"]
+)
 def test_help_has_an_example(command, run):
     out, _ = run(command, "--help")
     assert f"Example: isofield {command} " in out

@@ -283,6 +283,41 @@ def test_an_output_that_cannot_be_written(
     assert said in fails(code, command, *words, output)
 
 
+@pytest.mark.parametrize("command", ["convert", "train", "predict", "plot"])
+@pytest.mark.parametrize("closed", ["folder", "file"])
+def test_an_output_that_must_not_be_written_is_refused_before_any_work(
+    command, closed, good, fails, tmp_path, monkeypatch
+):
+    """`access` is asked, since tests may run as a user whom no right stops."""
+    words = {
+        "convert": [good / "a.vtu"],
+        "train": [good / "a.vtu", "-t", "u", "-o"],
+        "predict": [good / "model.safetensors", good / "a.vtu", "-o"],
+        "plot": [good / "a.vtu", "--field", "u", "-o"],
+    }[command]
+    suffix = {"train": ".safetensors", "plot": ".png"}.get(command, ".vtu")
+    output = tmp_path / f"out{suffix}"
+    if closed == "file":
+        output.write_text("older")
+    at = tmp_path if closed == "folder" else output
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != at)
+    monkeypatch.setattr("isofield.cli.files.opened", None)
+    line = fails(1, command, *words, output)
+    assert f"{output}: " in line
+    assert "no permission to write" in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_mesh_file_that_must_not_be_read(command, good, fails, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bad = tmp_path / "closed.vtu"
+    write(bad, case(3))
+    monkeypatch.setattr("os.access", lambda path, _: Path(path) != bad)
+    places = {"BAD": bad, "A": good / "a.vtu", "MODEL": good / "model.safetensors"}
+    line = fails(1, *(places.get(word, word) for word in COMMANDS[command]))
+    assert f"{bad}: no permission to read it" in line
+
+
 def test_what_a_format_cannot_hold_is_refused(good, fails, tmp_path):
     for name in ("old.off", "new.off"):
         if name == "old.off":
@@ -376,6 +411,16 @@ def test_debug_shows_the_traceback_at_any_place(tmp_path, capfd):
         error = capfd.readouterr().err
         assert error.startswith("Traceback")
         assert error.splitlines()[-1] == "Error: a.vtu: no such file"
+
+
+def test_nothing_is_said_where_nobody_reads_on(good):
+    """`isofield info a.vtu | true`"""
+    words = [sys.executable, "-m", "isofield", "info", str(good / "a.vtu")]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait() == 1
 
 
 def test_an_error_of_our_own_is_one_line_too(good, fails, monkeypatch):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from isofield.files import replaced
+from isofield.files import refusal, replaced
 
 SOURCE = Path(__file__).parents[1] / "src" / "isofield"
 
@@ -69,6 +71,50 @@ def test_a_folder_in_the_way_is_an_error_and_stays(tmp_path):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing"):
         replaced(tmp_path / "missing" / "a", lambda path: path.write_text("new"))
+
+
+def test_errors_of_the_system_name_the_file_and_not_its_neighbour(tmp_path):
+    def write(path: Path) -> None:
+        raise OSError(errno.ENOSPC, "no space left", str(path))
+
+    with pytest.raises(OSError, match=r"no space left: '.*/a\.txt'") as caught:
+        replaced(tmp_path / "a.txt", write)
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_has_the_rights_of_any_new_one_or_of_the_one_that_it_replaces(tmp_path):
+    """Whatever a writer leaves: safetensors leaves files for their owner alone."""
+
+    def write(path: Path) -> None:
+        path.unlink()
+        path.touch(0o600)
+
+    (tmp_path / "plain").touch()
+    replaced(tmp_path / "new", write)
+    assert (tmp_path / "new").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    (tmp_path / "new").chmod(0o640)
+    replaced(tmp_path / "new", write)
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o640
+
+
+def test_where_no_file_can_be_put(tmp_path, monkeypatch):
+    """`access` is asked, since tests may run as a user whom no right stops."""
+    (tmp_path / "there").write_text("old")
+    assert refusal(tmp_path / "there") == refusal(tmp_path / "new") == ""
+    assert refusal(tmp_path) == "is a folder; give the name of a file"
+    assert "does not exist" in refusal(tmp_path / "missing" / "a")
+    closed = {tmp_path / "there"}
+    monkeypatch.setattr(os, "access", lambda path, _: path not in closed)
+    assert refusal(tmp_path / "there") == "no permission to write over it"
+    with pytest.raises(PermissionError, match="there"):
+        replaced(tmp_path / "there", lambda path: path.write_text("new"))
+    assert (tmp_path / "there").read_text() == "old"
+    closed = {tmp_path}
+    assert (
+        refusal(tmp_path / "new")
+        == f"no permission to write into the folder {tmp_path}"
+    )
 
 
 # --- nothing that runs is ever read -------------------------------------------------

@@ -30,7 +30,10 @@ def save_model(path: str | os.PathLike, model: Surrogate) -> None:
     Tensors are the weights and the normalizers' numbers; the header holds format,
     architecture and its arguments, fields with shapes and units, frame and envelope.
     Nothing in it has the size of a mesh.
+
+    Raises `OSError` or `ModelFileError` where it cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     header = {
@@ -50,7 +53,10 @@ def save_model(path: str | os.PathLike, model: Surrogate) -> None:
     for part, normalizer in _normalizers(model).items():
         tensors |= {f"{part}.mean": normalizer.mean, f"{part}.scale": normalizer.scale}
     metadata = {"isofield": json.dumps(header)}
-    replaced(Path(path), lambda file: save_file(tensors, file, metadata))
+    try:
+        replaced(Path(path), lambda file: save_file(tensors, file, metadata))
+    except SafetensorError as error:
+        raise ModelFileError(f"{path}: not written ({error})") from error
 
 
 def load_model(path: str | os.PathLike) -> Surrogate:

@@ -11,8 +11,13 @@ from isofield.cli import files
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Mesh file to read.")],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="Mesh file to write.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Mesh file to read.", readable=False)
+    ],
+    target: Annotated[
+        Path,
+        typer.Argument(metavar="OUT", help="Mesh file to write.", readable=False),
+    ],
     mend: Annotated[
         bool,
         typer.Option(

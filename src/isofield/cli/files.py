@@ -1,4 +1,8 @@
-"""The files that commands read and write."""
+"""The files that commands read and write.
+
+What may not be read is a failure. For typer it would be bad usage, so that arguments
+and options are declared with `readable=False`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from isofield.cli.reporting import CommandError
+from isofield.files import refusal
 
 if TYPE_CHECKING:
     from isofield.mesh import Mesh
@@ -58,15 +63,13 @@ def save(path: Path, mesh: Mesh, lossy: bool) -> None:
 
 
 def check_output(path: Path, suffixes: Sequence[str]) -> None:
-    """Before any work is done: a name with one of the suffixes, in a folder."""
+    """Before any work is done: one of the suffixes, where a file can be written."""
     if path.suffix.lower() not in suffixes:
         raise typer.BadParameter(
             f"{path}: expected the name of a file with the suffix {' '.join(suffixes)}"
         )
-    if path.is_dir():
-        raise CommandError(f"{path}: is a folder; give the name of a file")
-    if not path.parent.is_dir():
-        raise CommandError(f"{path}: the folder {path.parent} does not exist")
+    if why := refusal(path):
+        raise CommandError(f"{path}: {why}")
 
 
 def check_mesh_output(path: Path) -> None:

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 def info(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", help="Mesh file, or model (.safetensors)."),
+        typer.Argument(
+            metavar="FILE",
+            help="Mesh file, or model (.safetensors).",
+            readable=False,
+        ),
     ],
     step: files.Step = None,
 ) -> None:

@@ -13,12 +13,18 @@ from isofield.cli.reporting import CommandError
 
 def plot(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Mesh file with fields.")
+        Path,
+        typer.Argument(metavar="FILE", help="Mesh file with fields.", readable=False),
     ],
     field: Annotated[str, typer.Option("--field", "-f", help="Field to show.")],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="PNG to write; a window without it."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="PNG to write; a window without it.",
+            readable=False,
+        ),
     ] = None,
     other: Annotated[
         str | None,

@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 
 def predict(
     model_file: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Model that train wrote.")
+        Path,
+        typer.Argument(metavar="MODEL", help="Model that train wrote.", readable=False),
     ],
     mesh_file: Annotated[
-        Path, typer.Argument(metavar="MESH", help="Mesh file, with the inputs.")
+        Path,
+        typer.Argument(
+            metavar="MESH", help="Mesh file, with the inputs.", readable=False
+        ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Mesh file to write.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Mesh file to write.", readable=False),
+    ],
     values: Annotated[
         list[str] | None,
         typer.Option(

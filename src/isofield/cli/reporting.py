@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator
@@ -46,6 +48,9 @@ class Outcome:
         if isinstance(error, typer.Exit):
             self.code = error.exit_code
             return True
+        if isinstance(error, BrokenPipeError):
+            self.code = _unread()
+            return True
         if not isinstance(error, Exception | KeyboardInterrupt):
             return False
         if self.debug:
@@ -53,6 +58,13 @@ class Outcome:
         self.code, text = _said(error)
         _line("Error", text, "red")
         return True
+
+
+def _unread() -> int:
+    """Nobody reads on, as in `isofield info a.vtu | head -1`: no more is written, not
+    even at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return FAILURE
 
 
 def _said(error: BaseException) -> tuple[int, str]:

@@ -49,7 +49,10 @@ def train(
         typer.Option("--targets", "-t", help="Fields to predict, commas between."),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Model file, *.safetensors.")
+        Path,
+        typer.Option(
+            "-o", "--output", help="Model file, *.safetensors.", readable=False
+        ),
     ],
     inputs: Annotated[
         list[str] | None,
@@ -118,6 +121,7 @@ def train(
         typer.Option(
             "--directory",
             help="Folder of the checkpoint and the log; without it MODEL.training.",
+            readable=False,
         ),
     ] = None,
     restart: Annotated[

@@ -105,6 +105,8 @@ def _existing(path: str | os.PathLike) -> Path:
         )
     if not path.exists():
         raise FormatError(f"{path}: no such file")
+    if not os.access(path, os.R_OK):
+        raise FormatError(f"{path}: no permission to read it")
     if path.stat().st_size == 0 and not any(one.marker for one in formats(path)):
         raise FormatError(f"{path}: the file is empty")
     return path
@@ -134,7 +136,9 @@ def named(path: Path, action: Callable[[], Result], kind: str = "") -> Result:
         return action()
     except READER_FAILURES as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        if not isinstance(error, ValueError):
+        if isinstance(error, OSError) and error.strerror:
+            text = error.strerror
+        elif not isinstance(error, ValueError):
             text = f"{type(error).__name__}: {text}"
         if text.startswith(str(path)):
             raise FormatError(text) from error

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from isofield.files import refusal
 from isofield.io import planar
 from isofield.io.capacity import fitted
 from isofield.io.door import named
@@ -86,7 +87,7 @@ def write_series(
 def _writer(path: Path, kind: Literal["write", "series_writer"]) -> tuple[Format, Any]:
     """The format for the suffix, and its function that writes."""
     if path.is_dir():
-        raise FormatError(f"{path}: is a folder; give the name of a file")
+        raise FormatError(f"{path}: {refusal(path)}")
     known = formats(path)
     candidates = [one for one in known if getattr(one, kind) is not None]
     if not candidates and kind == "series_writer":
@@ -101,8 +102,8 @@ def _writer(path: Path, kind: Literal["write", "series_writer"]) -> tuple[Format
         raise FormatError(
             f"{path}: {path.suffix} files can be read but not written{hint}"
         )
-    if not path.parent.is_dir():
-        raise FormatError(f"{path}: the folder {path.parent} does not exist")
+    if why := refusal(path):
+        raise FormatError(f"{path}: {why}")
     return candidates[0], getattr(candidates[0], kind)
 
 

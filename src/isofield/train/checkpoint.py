@@ -49,6 +49,7 @@ def write_checkpoint(
 
     identity : what must be the same where the training goes on.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {f"network.{name}": v for name, v in checkpoint.network.items()}
@@ -64,7 +65,10 @@ def write_checkpoint(
         "best_epoch": checkpoint.best_epoch,
     }
     metadata = {"isofield": json.dumps(state)}
-    replaced(path, lambda file: save_file(tensors, file, metadata))
+    try:
+        replaced(path, lambda file: save_file(tensors, file, metadata))
+    except SafetensorError as error:
+        raise TrainingError(f"{path}: not written ({error})") from error
 
 
 def read_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
