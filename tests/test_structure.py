@@ -49,6 +49,7 @@ LEAVES = {
     "audit",
     "testing",
     "remeshing",
+    "datasets",
     "cli",
     "__main__",
 }

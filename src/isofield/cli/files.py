@@ -18,6 +18,7 @@ from isofield.files import refusal
 
 if TYPE_CHECKING:
     from isofield.mesh import Mesh
+    from isofield.series import MeshSeries
 
 Step = Annotated[
     int | None,
@@ -62,6 +63,16 @@ def save(path: Path, mesh: Mesh, lossy: bool) -> None:
         raise CommandError(str(error).replace("lossy=True", "--lossy")) from error
 
 
+def save_series(path: Path, series: MeshSeries, lossy: bool) -> None:
+    """Write all steps or nothing, as `save` does."""
+    from isofield.io import FormatError, write_series
+
+    try:
+        write_series(path, series, lossy=lossy)
+    except FormatError as error:
+        raise CommandError(str(error).replace("lossy=True", "--lossy")) from error
+
+
 def check_output(path: Path, suffixes: Sequence[str]) -> None:
     """Before any work is done: one of the suffixes, where a file can be written."""
     if path.suffix.lower() not in suffixes:
@@ -82,6 +93,34 @@ def check_mesh_output(path: Path) -> None:
         if any(one.write is not None for one in formats(Path(f"mesh{suffix}")))
     ]
     check_output(path, written)
+
+
+def check_series_output(path: Path) -> None:
+    """Before any work is done: a name that `isofield.io.write_series` can write."""
+    from isofield.io.registry import all_formats
+
+    able = [one.suffixes for one in all_formats() if one.series_writer is not None]
+    check_output(path, sorted(suffix for suffixes in able for suffix in suffixes))
+
+
+def is_many(sources: Sequence[str], output: Path) -> bool:
+    """Whether these are several files, for a folder, rather than one for a file.
+
+    Raises a usage error where there are several and the output is no folder.
+    """
+    from isofield.io import known_suffixes
+    from isofield.io.registry import formats
+
+    one = Path(sources[0])
+    folder = one.is_dir() and not any(f.claims and f.claims(one) for f in formats(one))
+    pattern = not one.exists() and glob.has_magic(sources[0])
+    several = len(sources) > 1 or folder or pattern
+    to_folder = output.is_dir() or output.suffix.lower() not in known_suffixes()
+    if several and not to_folder:
+        raise typer.BadParameter(
+            f"{output}: several sources need a folder, which a mesh file's name is not"
+        )
+    return several or output.is_dir() or not output.suffix
 
 
 def found(names: Sequence[str]) -> list[Path]:

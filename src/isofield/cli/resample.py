@@ -1,26 +1,43 @@
-"""`isofield resample`: the fields of one mesh file on the mesh of another."""
+"""`isofield resample`: the fields of mesh files on the mesh of another."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from isofield.cli import files
+from isofield.cli.bars import bar
 from isofield.cli.reporting import CommandError
 
 if TYPE_CHECKING:
-    from isofield.resampling import Carried
+    from isofield.datasets import Outcome
+    from isofield.resampling import Carried, Options, Together
 
 METHODS = ("linear", "conservative", "nearest", "mls", "l2")
 
 
 def resample(
-    source: Annotated[Path, typer.Argument(help="Mesh file with fields.")],
-    target: Annotated[Path, typer.Argument(help="Mesh file to carry them to.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SOURCE... TARGET",
+            help="Mesh files with fields (files, folders or patterns), and last the "
+            "mesh file to carry them to.",
+        ),
+    ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Mesh file to write.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Mesh file to write; of several sources, the folder for their files.",
+        ),
     ],
     method: Annotated[
         str, typer.Option("--method", help=f"One of {', '.join(METHODS)}.")
@@ -42,13 +59,31 @@ def resample(
         str,
         typer.Option("--partial", help="Cells covered in part: overlap or whole."),
     ] = "overlap",
+    series: Annotated[
+        bool,
+        typer.Option(
+            "--series", help="All time steps, to .pvd or .xdmf; goes without for .pvd."
+        ),
+    ] = False,
     step: files.Step = None,
+    suffix: Annotated[
+        str,
+        typer.Option(
+            "--suffix",
+            help="Of the files in a folder; without it .vtu, or .pvd with --series.",
+            show_default=False,
+        ),
+    ] = "",
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes for several sources.")
+    ] = 1,
     lossy: files.Lossy = False,
 ) -> None:
-    """Carry the fields of one mesh file to the mesh of another.
+    """Carry the fields of mesh files to the mesh of another.
 
     Fields at points come to points, fields at cells to cells. Labels (integers) take
-    the nearest value, or that of the largest overlap.
+    the nearest value, or the majority by overlap. What a run into a folder had finished
+    when it was interrupted is kept by the next.
 
     Example: isofield resample fine.vtu coarse.inp -o coarse.vtu --method conservative
     """
@@ -61,58 +96,187 @@ def resample(
             raise typer.BadParameter(
                 f"{name}: expected {', '.join(known)}, got {value}"
             )
-    files.check_mesh_output(output)
-    from rich.console import Console
+    if len(names) < 2:
+        raise typer.BadParameter("expected a SOURCE and a TARGET, got one name")
+    *given, target = names
+    options: Options = {
+        "fields": [name for name in fields.split(",") if name],
+        "outside": outside,
+        "masked": masked,
+        "max_distance": max_distance,
+        "partial": partial,
+    }
+    series = series or ".pvd" in (output.suffix.lower(), suffix)
+    if series and step is not None:
+        raise typer.BadParameter("--step takes one time step, --series all: choose one")
+    work = _Work(Path(target), output, method, options, lossy)
+    if files.is_many(given, output):
+        work.folder(given, suffix, series, step, workers)
+        return
+    if suffix or workers > 1:
+        raise typer.BadParameter(
+            "--suffix and --workers are for several sources and a folder OUT"
+        )
+    if series:
+        work.series(Path(given[0]))
+    else:
+        work.file(Path(given[0]), step)
 
-    from isofield.operators import TransferError
-    from isofield.resampling import resample as carry
 
-    given, wanted = files.opened(source, step), files.opened(target)
-    try:
-        with Console(stderr=True).status(f"Carrying fields to {target.name}"):
-            mesh, report = carry(
-                given,
-                wanted,
-                method,
-                fields=[name for name in fields.split(",") if name],
-                outside=outside,
-                masked=masked,
-                max_distance=max_distance,
-                partial=partial,
+class _Work:
+    """What all three ways share."""
+
+    def __init__(
+        self, target: Path, output: Path, method: str, options: Options, lossy: bool
+    ) -> None:
+        self.target, self.output = target, output
+        self.method, self.options, self.lossy = method, options, lossy
+
+    def file(self, source: Path, step: int | None) -> None:
+        """One mesh."""
+        files.check_mesh_output(self.output)
+        from isofield.resampling import Together, resample
+
+        given = files.opened(source, step, check=False)
+        wanted = files.opened(self.target, check=False)
+        title = f"Carrying fields to {self.target.name}"
+        with bar(title), _in_words(f"{source} to {self.target}"):
+            mesh, report = resample(given, wanted, self.method, **self.options)
+        files.save(self.output, mesh, self.lossy)
+        for carried in report:
+            typer.echo(_line(Together.of("", carried), ""))
+        typer.echo(f"{self.output}: {files.described(mesh)}")
+
+    def series(self, source: Path) -> None:
+        """All steps of a file."""
+        files.check_series_output(self.output)
+        from isofield.io import read_series
+        from isofield.resampling import Together, resample_series, together
+
+        found: dict[Any, Together] = {}
+        given, wanted = read_series(source), files.opened(self.target, check=False)
+
+        def add(number: int, report: list[Carried]) -> None:
+            new = (Together.of(f"step {number}", carried) for carried in report)
+            found.update(together(*found.values(), *new))
+            advance()
+
+        with (
+            bar(f"Carrying steps to {self.target.name}", len(given)) as advance,
+            _in_words(f"{source} to {self.target}"),
+        ):
+            carried = resample_series(
+                given, wanted, self.method, report=add, **self.options
             )
+            files.save_series(self.output, carried, self.lossy)
+        _show(found, "steps")
+        typer.echo(f"{self.output}: {len(given)} steps of {files.described(wanted)}")
+
+    def folder(
+        self,
+        names: list[str],
+        suffix: str,
+        series: bool,
+        step: int | None,
+        workers: int,
+    ) -> None:
+        """Many files."""
+        whole, place = files.found(names), self.target.resolve()
+        # a folder may hold the target as well
+        sources = [path for path in whole if path.resolve() != place] or whole
+        from isofield.datasets import resample_dataset
+        from isofield.resampling import together
+
+        with (
+            bar(f"Carrying files to {self.target.name}", len(sources)) as advance,
+            _in_words(str(self.target)),
+            warnings.catch_warnings(),
+        ):
+            # each of them is said at the end
+            warnings.filterwarnings("ignore", r"\d+ of \d+ files were not carried")
+            outcomes = resample_dataset(
+                sources,
+                self.target,
+                self.output,
+                self.method,
+                suffix=suffix or None,
+                series=series,
+                step=step,
+                lossy=self.lossy,
+                workers=workers,
+                report=lambda outcome: advance(),
+                **self.options,
+            )
+        parts = [one for outcome in outcomes for one in outcome.found.values()]
+        _show(together(*parts), "steps" if series else "files")
+        self._close(outcomes)
+
+    def _close(self, outcomes: list[Outcome]) -> None:
+        """The count of files; raises `CommandError` where some failed, after each."""
+        failed = [outcome for outcome in outcomes if outcome.error]
+        kept = sum(outcome.kept for outcome in outcomes)
+        before = f", {kept} of them finished before" if kept else ""
+        typer.echo(f"{self.output}: {len(outcomes) - len(failed)} files{before}")
+        for outcome in failed:
+            typer.echo(f"Failed: {_by_options(outcome.error)}", err=True)
+        if failed:
+            raise CommandError(
+                f"{len(failed)} of {len(outcomes)} files were not carried"
+            )
+
+
+@contextmanager
+def _in_words(where: str) -> Iterator[None]:
+    """Errors name the files, and options as the command line does."""
+    from isofield.io import FormatError
+    from isofield.operators import TransferError
+
+    try:
+        yield
     except TransferError as error:
-        raise CommandError(f"{source} to {target}: {_by_options(error)}") from error
-    files.save(output, mesh, lossy)
-    for carried in report:
-        typer.echo(_line(carried))
-    typer.echo(f"{output}: {files.described(mesh)}")
+        raise CommandError(f"{where}: {_by_options(str(error))}") from error
+    except FormatError as error:
+        raise CommandError(_by_options(str(error))) from error
 
 
-def _by_options(error: Exception) -> str:
-    """The message in the words of the command line."""
-    text = str(error)
+def _by_options(text: str) -> str:
+    """A message in the words of the command line."""
     for word, option in (
         ("outside='nearest'", "--outside nearest"),
         ("outside='nan'", "--outside nan"),
         ("masked=True", "--masked"),
+        ("lossy=True", "--lossy"),
         ("max_distance", "--max-distance"),
     ):
         text = text.replace(word, option)
     return text
 
 
-def _line(carried: Carried) -> str:
-    """One field: method, integral, range, points outside."""
-    (low, high), (new_low, new_high) = carried.range
-    parts = [f"{carried.name} ({carried.site}, {carried.method})"]
-    if carried.integral is not None:
-        before, after = (_numbers(value) for value in carried.integral)
-        parts.append(f"integral {before} -> {after}")
+def _show(found: Mapping[Any, Together], of: str) -> None:
+    for one in found.values():
+        typer.echo(_line(one, of))
+
+
+def _line(one: Together, of: str) -> str:
+    """One field: method, integral, range, points outside. of : what `count` counts,
+    nothing for one mesh alone."""
+    parts = [f"{one.name} ({one.site}, {one.method})"]
+    if of:
+        parts.append(f"{one.count} {of}")
+    if one.integral is not None:
+        before, after = (_numbers(value) for value in one.integral)
+        where = f" in {one.changed}, where it changes most" if of else ""
+        parts.append(f"integral {before} -> {after}{where}")
+    (low, high), (new_low, new_high) = one.range
     parts.append(f"range {low:.6g} to {high:.6g} -> {new_low:.6g} to {new_high:.6g}")
-    far = f", the furthest by {carried.furthest:.3g}" if carried.furthest > 0 else ""
-    parts.append(f"{carried.outside} outside{far}")
+    away = f" in {one.away} {of}" if of and one.outside else ""
+    far = ""
+    if one.outside and 0 < one.furthest < float("inf"):
+        where = f" in {one.furthest_at}" if of else ""
+        far = f", the furthest by {one.furthest:.6g}{where}"
+    parts.append(f"{one.outside} outside{away}{far}")
     return "; ".join(parts)
 
 
-def _numbers(values) -> str:
+def _numbers(values: Any) -> str:
     return " ".join(f"{value:.9g}" for value in values)

@@ -40,7 +40,7 @@ def write(path: str | os.PathLike, mesh: Mesh, *, lossy: bool = False) -> None:
     Raises `FormatError` where the format cannot be written or cannot hold the mesh.
     """
     path = Path(path)
-    chosen, write_file = _writer(path, "write")
+    chosen, write_file = written_by(path, "write")
     ready = _storable(path, mesh, chosen, lossy, set())
     with _neighbour(path) as beside:
         named(path, lambda: write_file(beside, ready), "not written: ")
@@ -63,7 +63,7 @@ def write_series(
     finite or come twice; what the series raises as a step is read is passed on.
     """
     path = Path(path)
-    chosen, writer = _writer(path, "series_writer")
+    chosen, writer = written_by(path, "series_writer")
     times = series.times
     if not len(times) or not np.isfinite(times).all() or len(set(times)) < len(times):
         raise FormatError(
@@ -84,8 +84,10 @@ def write_series(
             folder.rmdir()
 
 
-def _writer(path: Path, kind: Literal["write", "series_writer"]) -> tuple[Format, Any]:
-    """The format for the suffix, and its function that writes."""
+def written_by(
+    path: Path, kind: Literal["write", "series_writer"]
+) -> tuple[Format, Any]:
+    """The format for the suffix, and its function that writes; else `FormatError`."""
     if path.is_dir():
         raise FormatError(f"{path}: {refusal(path)}")
     known = formats(path)

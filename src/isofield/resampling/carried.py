@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,20 +12,24 @@ from isofield.discretization import Discretization
 from isofield.operators import SparseOperator
 
 Range = tuple[float, float]
+Integral = tuple[np.ndarray, np.ndarray] | None
 
 
 @dataclass(frozen=True)
 class Carried:
-    """What became of one field. site : "points" or "cells". method : that carried it.
-    integral, range : before and after, component by component and over all components;
-    the integral is None where a side has no measure, and for labels. outside : targets
-    outside of the source. furthest : the largest of their distances, length; inf where
-    it was not asked for."""
+    """What became of one field.
+
+    site : "points" or "cells". method : that carried it, of labels "nearest" or
+    "majority". integral, range : before and after, component by component and over all
+    components; the integral is None where a side has no measure, and for labels.
+    outside : how many targets lie outside of the source. furthest : the largest of
+    their distances, length; inf where it was not asked for.
+    """
 
     name: str
     site: str
     method: str
-    integral: tuple[np.ndarray, np.ndarray] | None
+    integral: Integral
     range: tuple[Range, Range]
     outside: int
     furthest: float
@@ -42,7 +45,7 @@ class Carried:
     ) -> Carried:
         """Of a field u (N, ...) that the operator made v (M, ...)."""
         integral = None
-        if np.issubdtype(u.dtype, np.floating):
+        if u.dtype.kind == "f":
             before, after = _integral(operator.source, u), _integral(operator.target, v)
             integral = None if before is None or after is None else (before, after)
         distance, coverage = (operator.facts.get(x) for x in ("outside", "coverage"))
@@ -51,68 +54,89 @@ class Carried:
         away = distance > 0 if coverage is None else coverage <= 0
         furthest = float(distance.max()) if len(distance) else 0.0
         ranges = (_range(u), _range(v))
-        method = operator.method
+        # only a majority carries labels by weights
+        labels, method = u.dtype.kind != "f", operator.method
+        method = "majority" if labels and method == "conservative" else method
         return cls(name, site, method, integral, ranges, int(away.sum()), furthest)
-
-    @property
-    def change(self) -> float:
-        """The largest change of a component of the integral; 0 where there is none."""
-        if self.integral is None:
-            return 0.0
-        before, after = self.integral
-        return float(np.abs(after - before).max(initial=0.0))
 
 
 @dataclass(frozen=True)
 class Together:
     """What became of one field over the steps of a series or the files of a set.
 
-    count : how many had it. changed : where the integral changed most. worst : what
-    became of it there. ranges : over all, before and after. outside : of all, in `away`
-    of them. furthest : the largest distance, and where.
+    name, site, method : as in `Carried`. count : how many had the field. integral :
+    before and after, where it changed most; changed : which one that was. range :
+    before and after, over all. outside : of all together, in `away` of them. furthest :
+    the largest distance; furthest_at : which one that was.
     """
 
+    name: str
+    site: str
+    method: str
     count: int
+    integral: Integral
     changed: str
-    worst: Carried
     range: tuple[Range, Range]
     outside: int
     away: int
-    furthest: tuple[float, str]
+    furthest: float
+    furthest_at: str
 
     @classmethod
     def of(cls, where: str, one: Carried) -> Together:
         """One alone."""
-        away = int(one.outside > 0)
-        place = (one.furthest, where)
-        return cls(1, where, one, one.range, one.outside, away, place)
+        return cls(
+            one.name,
+            one.site,
+            one.method,
+            1,
+            one.integral,
+            where,
+            one.range,
+            one.outside,
+            int(one.outside > 0),
+            one.furthest,
+            where,
+        )
 
     def __add__(self, other: Together) -> Together:
-        first, second = self.worst, other.worst
-        worse = other if second.change > first.change else self
-        method = first.method
-        if second.method not in method.split(", "):
-            method = f"{method}, {second.method}"
-        low, high = zip(self.range, other.range, strict=True)
+        methods = dict.fromkeys([*self.method.split(", "), *other.method.split(", ")])
+        worse = other if _change(other.integral) > _change(self.integral) else self
+        further = other if other.furthest > self.furthest else self
+        before, after = zip(self.range, other.range, strict=True)
         return Together(
+            self.name,
+            self.site,
+            ", ".join(methods),
             self.count + other.count,
+            worse.integral,
             worse.changed,
-            replace(worse.worst, method=method),
-            (_hull(*low), _hull(*high)),
+            (_hull(*before), _hull(*after)),
             self.outside + other.outside,
             self.away + other.away,
-            max(self.furthest, other.furthest, key=lambda pair: pair[0]),
+            further.furthest,
+            further.furthest_at,
         )
 
 
-Found = Mapping[tuple[str, str], Together]
+Found = dict[tuple[str, str], Together]
 
 
-def together(found: Found, where: str, one: Carried) -> dict[tuple[str, str], Together]:
-    """What was found of all fields, by name and site, and one more."""
-    key = (one.name, one.site)
-    new = Together.of(where, one)
-    return {**found, key: found[key] + new if key in found else new}
+def together(*parts: Together) -> Found:
+    """What became of each field, by name and site."""
+    found: Found = {}
+    for one in parts:
+        key = one.name, one.site
+        found[key] = found[key] + one if key in found else one
+    return found
+
+
+def _change(integral: Integral) -> float:
+    """The largest change of a component; below 0 where there is no integral."""
+    if integral is None:
+        return -1.0
+    before, after = integral
+    return float(np.abs(after - before).max(initial=0.0))
 
 
 def _integral(where: Discretization | None, u: np.ndarray) -> np.ndarray | None:

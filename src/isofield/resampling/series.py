@@ -42,55 +42,55 @@ def resample_series(
         options.get("partial", "overlap"),
     )
     check_options(method, outside, partial)
-    return MeshSeries(series.times, _Steps(series, target, method, options, report))
+    warn_of_faults("target", target)
+    return stepped(series, Latest(target, method, options), report)
 
 
-class _Steps:
-    """Steps by their number; holds the operators for the mesh that came last."""
+class Latest:
+    """Carries meshes one after the other, with the operators of the last one where they
+    fit; of all that came before nothing is kept. resampler : these operators."""
 
-    def __init__(
-        self,
-        series: MeshSeries,
-        target: Mesh,
-        method: str,
-        options: Options,
-        report: Report | None,
-    ) -> None:
-        self.series, self.target, self.report = series, target, report
-        self.method, self.options = method, options
+    def __init__(self, target: Mesh, method: str, options: Options) -> None:
+        self.target, self.method, self.options = target, method, options
         self.resampler: Resampler | None = None
 
-    def __call__(self, number: int) -> Mesh:
-        mesh = self.series[number]
+    def __call__(self, mesh: Mesh) -> tuple[Mesh, list[Carried]]:
+        """The target with the fields of a mesh, and what became of each."""
+        if self.resampler is None or not self.resampler.fits(mesh):
+            self.resampler = None  # two sets of operators never stand side by side
+            warn_of_faults("source", mesh)
+            self.resampler = Resampler(mesh, self.target, self.method, **self.options)
+        return self.resampler(mesh)
+
+
+def stepped(
+    series: MeshSeries, latest: Latest, report: Report | None = None
+) -> MeshSeries:
+    """`resample_series` by operators that may be there already."""
+    came_before = False
+
+    def step(number: int) -> Mesh:
+        nonlocal came_before
+        mesh, name = series[number], f"step {number} (time {series.times[number]:g})"
+        last = latest.resampler
+        if came_before and last is not None and not last.fits(mesh):
+            warnings.warn(
+                f"{name}: the mesh is another than before "
+                f"({_difference(last.source, mesh)}), its operators are built anew",
+                TransferWarning,
+                stacklevel=2,
+            )
+        del last
+        came_before = True
         try:
-            result, carried = self._for(mesh, number)(mesh)
+            result, carried = latest(mesh)
         except TransferError as error:
-            raise TransferError(f"{self._named(number)}: {error}") from error
-        if self.report is not None:
-            self.report(number, carried)
+            raise TransferError(f"{name}: {error}") from error
+        if report is not None:
+            report(number, carried)
         return result
 
-    def _for(self, mesh: Mesh, number: int) -> Resampler:
-        """The operators that fit this mesh."""
-        if self.resampler is not None and self.resampler.fits(mesh):
-            return self.resampler
-        if self.resampler is None:
-            warn_of_faults("target", self.target)
-        else:
-            warnings.warn(
-                f"{self._named(number)}: the mesh is another than before "
-                f"({_difference(self.resampler.source, mesh)}), its operators are "
-                "built anew",
-                TransferWarning,
-                stacklevel=4,
-            )
-        self.resampler = None  # two sets of operators never stand side by side
-        warn_of_faults("source", mesh)
-        self.resampler = Resampler(mesh, self.target, self.method, **self.options)
-        return self.resampler
-
-    def _named(self, number: int) -> str:
-        return f"step {number} (time {self.series.times[number]:g})"
+    return MeshSeries(series.times, step)
 
 
 def _difference(before: Mesh, after: Mesh) -> str:
