@@ -106,6 +106,8 @@ class Surrogate:
         arguments["in_channels"] = sum(f.channels for f in specified[0])
         arguments["out_channels"] = sum(f.channels for f in specified[1])
         arguments["dimension"] = domains[0].dimension
+        if m < domains[0].dimension:
+            arguments["measure_dimension"] = m
         values = [[stacked(case, part, at) for case in cases] for part in specified]
         similar = Similarity.parsed(similarity or {})
         similar.check(specified[0], specified[1])

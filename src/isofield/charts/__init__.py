@@ -8,6 +8,14 @@ at will; `transport` says by which angle those of two points differ.
 """
 
 from isofield.charts.coordinates import Chart, chart_dimension, local_coordinates
+from isofield.charts.extended import normals_at
 from isofield.charts.frames import frames, transport
 
-__all__ = ["Chart", "chart_dimension", "local_coordinates", "frames", "transport"]
+__all__ = [
+    "Chart",
+    "chart_dimension",
+    "local_coordinates",
+    "frames",
+    "transport",
+    "normals_at",
+]

@@ -11,8 +11,10 @@ from isofield.charts.frames import frames as default_frames
 from isofield.discretization import Discretization
 from isofield.graph import Graph, radius_graph
 
-# A chord is no longer than the path. More than this factor, and it leaves the sheet.
+# A chord is no longer than the path. More than this factor, and by more than what a
+# point off the sheet by this share of the radius adds, and it leaves the sheet.
 _CHORD = 4 / 3
+_OFF = 1 / 4
 
 
 class Chart(NamedTuple):
@@ -54,7 +56,8 @@ def local_coordinates(
     error adds to it. A sharp edge has no normal: a fold counts as an arc.
 
     A source is a neighbour where chord and logarithm are at most r long and it lies on
-    the same sheet: `n_x . n_y > 0`, the chord is at most 4/3 of the logarithm and,
+    the same sheet: `n_x . n_y > 0`, the chord is at most 4/3 of the logarithm or its
+    square longer by at most (r/4)² (means of points on a curved sheet lie off it) and,
     where `edges` are given, a path along them joins both within these neighbours.
     Sheets whose normals are opposite (two sides of a plate) never see each other; those
     with like normals (a roll) do if they are closer than 2/3 r, unless `edges` are
@@ -88,7 +91,8 @@ def local_coordinates(
     graph = _picked(graph, alike.sum(1) > 0)
     step, logarithm = _logarithm(source, target, graph)
     chord, length = (x.detach().square().sum(1) for x in (step, logarithm))
-    kept = (torch.maximum(chord, length) <= radius**2) & (chord <= _CHORD**2 * length)
+    on_sheet = (chord <= _CHORD**2 * length) | (chord <= length + (_OFF * radius) ** 2)
+    kept = (torch.maximum(chord, length) <= radius**2) & on_sheet
     if edges is not None:
         kept = _connected(graph, kept, chord, edges)
     graph = _picked(graph, kept)

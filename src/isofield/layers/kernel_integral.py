@@ -63,16 +63,25 @@ class KernelBasis(nn.Module):
 
     They are the part of a low-rank kernel `kappa = sum_b phi_b W_b` that is evaluated
     per pair; several integrals with their own matrices W_b may share one evaluation.
+    measure_dimension : m, see `kernel_plan`.
     """
 
-    def __init__(self, dimension: int, radius: float, rank: int, hidden: int) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        radius: float,
+        rank: int,
+        hidden: int,
+        measure_dimension: int | None = None,
+    ) -> None:
         super().__init__()
         self.radius = radius
+        self.measure_dimension = measure_dimension
         self.network = varied_network(dimension, hidden, rank)
 
     def prepare(self, source: Discretization, target: Discretization) -> KernelPlan:
         """Neighbours, offsets and weights, in the precision of the points."""
-        return kernel_plan(source, target, self.radius)
+        return kernel_plan(source, target, self.radius, self.measure_dimension)
 
     def forward(self, plan: KernelPlan) -> Tensor:
         """(E, B) the functions at every pair, times the weight of the pair."""
@@ -132,6 +141,7 @@ class KernelIntegral(Operator):
         hidden: int = 32,
         rank: int = 8,
         chunk: int = 1 << 18,
+        measure_dimension: int | None = None,
     ) -> None:
         super().__init__()
         if kernel not in ("full", "diagonal", "low_rank"):
@@ -144,6 +154,7 @@ class KernelIntegral(Operator):
                 f"{in_channels} and {out_channels}"
             )
         self.radius = radius
+        self.measure_dimension = measure_dimension
         self.chunk = chunk
         self.form = "nonlinear" if nonlinear else kernel
         self.channels = (in_channels, out_channels)
@@ -160,7 +171,7 @@ class KernelIntegral(Operator):
 
     def prepare(self, source: Discretization, target: Discretization) -> KernelPlan:
         """Neighbours, offsets and weights, in the precision of the points."""
-        return kernel_plan(source, target, self.radius)
+        return kernel_plan(source, target, self.radius, self.measure_dimension)
 
     def forward(self, u: Tensor, plan: KernelPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""

@@ -17,7 +17,10 @@ def n_moments(dimension: int) -> int:
 
 
 def domain_moments(
-    source: Discretization, target: Discretization, radius: float
+    source: Discretization,
+    target: Discretization,
+    radius: float,
+    measure_dimension: int | None = None,
 ) -> Tensor:
     """Windowed moments of the domain in a ball around each target point.
 
@@ -27,9 +30,10 @@ def domain_moments(
     0, near it they tell its distance, direction and curvature. They belong to the
     shape: O(h^2) from the quadrature is all that a mesh adds.
 
-    source, target : N and M points. radius : length. Returns (M, 1 + d + d(d + 1)/2).
+    source, target : N and M points. radius : length. measure_dimension : see
+    `kernel_plan`. Returns (M, 1 + d + d(d + 1)/2).
     """
-    plan = kernel_plan(source, target, radius)
+    plan = kernel_plan(source, target, radius, measure_dimension)
     xi, d = plan.offset, source.dimension
     # moments of the window: <xi_a^2> = 1/(d+6), <xi_a^2 xi_b^2> = 1/((d+6)(d+8))
     second, mixed = 1 / (d + 6), 1 / ((d + 6) * (d + 8))

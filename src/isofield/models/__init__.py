@@ -1,7 +1,9 @@
 """Architectures, by the name under which a model file knows them."""
 
 from isofield.models.gno import GNO
+from isofield.models.spline_unet import SplineUNet
+from isofield.models.zernike_net import ZernikeNet
 
-ARCHITECTURES = {"GNO": GNO}
+ARCHITECTURES = {"GNO": GNO, "ZernikeNet": ZernikeNet, "SplineUNet": SplineUNet}
 
-__all__ = ["ARCHITECTURES", "GNO"]
+__all__ = ["ARCHITECTURES", "GNO", "ZernikeNet", "SplineUNet"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,6 +18,7 @@ from isofield.layers.kernel_integral import (
 from isofield.layers.moments import domain_moments, n_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
+from isofield.layers.pointwise import pointwise
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, unpool
 from isofield.plan import Plan
 
@@ -49,10 +49,11 @@ class GNO(Operator):
     the same number of pairs per point, the last ball covers the domain, and cost grows
     with the number of points. No neighbour is ever cut off.
 
-    in_channels, out_channels : of the fields. dimension : d. radius : how far the first
-    level sees, H of its averages and 2 H of its integral, so H = radius / 3; in the
-    scaled coordinates, at least three spacings of the coarsest mesh. levels : number of
-    radii. width : channels inside. blocks : their number. rank, hidden : of kernels.
+    in_channels, out_channels : of the fields. dimension : d. measure_dimension : 2 for
+    surfaces in space, d where it is not given. radius : how far the first level sees, H
+    of its averages and 2 H of its integral, so H = radius / 3; in the scaled
+    coordinates, at least three spacings of the coarsest mesh. levels : number of radii.
+    width : channels inside. blocks : their number. rank, hidden : of kernels.
 
     Output at any target points; nothing of the size of a mesh is learned.
     Source: multipole graph neural operator, Li et al., arXiv:2006.09535, here in the
@@ -65,6 +66,7 @@ class GNO(Operator):
         out_channels: int,
         dimension: int,
         *,
+        measure_dimension: int | None = None,
         radius: float = 0.18,
         levels: int = 4,
         width: int = 48,
@@ -75,26 +77,28 @@ class GNO(Operator):
         super().__init__()
         self.dimension = dimension
         self.radius = radius
+        self.measure_dimension = measure_dimension
         spacing = radius / 3
         shape = dimension + 2 * n_moments(dimension)
-        narrow = width // 3
-        self.lift = _pointwise(in_channels, width, width)
-        self.shape_lift = _pointwise(shape, width, width)
+        narrow, m = width // 3, measure_dimension
+        kernel = {"hidden": hidden, "measure_dimension": m}
+        self.lift = pointwise(in_channels, width, width)
+        self.shape_lift = pointwise(shape, width, width)
         self.kernels = nn.ModuleList(
-            KernelBasis(dimension, 2 ** (level + 1) * spacing, rank, hidden)
+            KernelBasis(dimension, 2 ** (level + 1) * spacing, rank, hidden, m)
             for level in range(levels)
         )
         self.blocks = nn.ModuleList(_Block(width, levels, rank) for _ in range(blocks))
         self.norm = MeasureNorm(width)
         self.narrow = nn.Linear(width, narrow)
         self.decode_fine = KernelIntegral(
-            narrow, narrow, dimension, spacing, rank=rank // 2, hidden=hidden
+            narrow, narrow, dimension, spacing, rank=rank // 2, **kernel
         )
         self.decode_base = KernelIntegral(
-            width, width, dimension, 2 * spacing, rank=rank, hidden=hidden
+            width, width, dimension, 2 * spacing, rank=rank, **kernel
         )
         features = width + narrow + shape
-        self.project = _pointwise(features, 2 * width, out_channels)
+        self.project = pointwise(features, 2 * width, out_channels)
         self.skip = nn.Linear(features, out_channels)
 
     def prepare(self, source: Discretization, target: Discretization) -> GNOPlan:
@@ -127,7 +131,7 @@ class GNO(Operator):
 
     def _shape(self, source: Discretization, at: Discretization) -> Tensor:
         moments = [
-            domain_moments(source, at, factor * self.radius)
+            domain_moments(source, at, factor * self.radius, self.measure_dimension)
             for factor in (2 / 3, 4 / 3)
         ]
         return torch.cat([at.points, *moments], 1)
@@ -160,7 +164,7 @@ class _Block(nn.Module):
         super().__init__()
         self.norm = MeasureNorm(width)
         self.mixings = nn.ModuleList(Mixing(rank, width, width) for _ in range(levels))
-        self.pointwise = _pointwise(2 * width, 2 * width, width)
+        self.pointwise = pointwise(2 * width, 2 * width, width)
 
     def forward(self, v: Tensor, bases: list[Tensor], plan: GNOPlan) -> Tensor:
         normed = self.norm(v, plan.base.coarse)
@@ -171,11 +175,3 @@ class _Block(nn.Module):
             coarse = mixing(phi, pool(normed, level), part.graph)
             integral = integral + unpool(coarse, level)
         return v + self.pointwise(torch.cat([normed, integral], 1))
-
-
-def _pointwise(in_channels: int, hidden: int, out_channels: int) -> nn.Sequential:
-    with warnings.catch_warnings():
-        # where the geometry is the only input there is no weight to draw
-        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
-        first = nn.Linear(in_channels, hidden)
-    return nn.Sequential(first, nn.GELU(), nn.Linear(hidden, out_channels))

@@ -16,6 +16,7 @@ from isofield.layers import (
     moments,
     norm,
     norm_activation,
+    pointwise,
     pooling,
 )
 from isofield.layers.basis_convs import HermiteConv, SplineConv, ZernikeConv
@@ -24,7 +25,7 @@ from isofield.layers.kernel_integral import KernelIntegral
 from isofield.layers.operator import Operator
 from isofield.layers.resample import Resample
 from isofield.layers.steerable_conv import SteerableConv
-from isofield.models import GNO
+from isofield.models import GNO, SplineUNet, ZernikeNet
 from isofield.testing.adapters import Moments, Normed, PooledAndBack, Steered
 from isofield.testing.assertions import (
     assert_batching,
@@ -205,6 +206,20 @@ def _gno(dimension: int, in_channels: int = 3) -> Operator:
     )
 
 
+def _zernike_net(shape: Shape) -> Operator:
+    within, d = (2, 3) if isinstance(shape, str) else (shape, shape)
+    radius = 2 * RADIUS[shape]
+    size: dict[str, Any] = {"width": 8, "blocks": 2, "order": 2}
+    return ZernikeNet(3, 2, d, measure_dimension=within, radius=radius, **size)
+
+
+def _spline_unet(shape: Shape) -> Operator:
+    within, d = (2, 3) if isinstance(shape, str) else (shape, shape)
+    size: dict[str, Any] = {"levels": 2, "width": 8}
+    radius = 1.5 * RADIUS[shape]
+    return SplineUNet(3, 2, d, measure_dimension=within, radius=radius, **size)
+
+
 def _zernike(dimension: Shape, order: int = 2, **options: Any) -> Operator:
     options = {"skip": False, **options}
     within = 2 if isinstance(dimension, str) else dimension
@@ -355,4 +370,20 @@ register(
     covers=(GNO,),
     rate=1.5,
     dimensions=(2,),
+)
+register(
+    "ZernikeNet",
+    _zernike_net,
+    channels=3,
+    covers=(ZernikeNet, pointwise.pointwise),
+    rate=1.5,
+    dimensions=(1, 2, 3, "sphere", "surface"),
+)
+register(
+    "SplineUNet",
+    _spline_unet,
+    channels=3,
+    covers=(SplineUNet,),
+    rate=1.5,
+    dimensions=(1, 2, 3, "sphere", "surface"),
 )
