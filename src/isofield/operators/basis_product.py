@@ -185,12 +185,14 @@ def _compiled(
 def _summed(matrices: _Matrices, u: Tensor, mixing: Tensor) -> Tensor:
     """`sum_b (Phi_b u) W_b`, the smaller side first."""
     b, c_in, c_out = mixing.shape
-    v = u.new_zeros(len(matrices.ptr) - 1, c_out)
+    rows = len(matrices.ptr) - 1
     if c_in <= c_out:
-        flat = mixing.reshape(b * c_in, c_out)
+        v, flat = u.new_empty(rows, c_out), mixing.reshape(b * c_in, c_out)
         for run in matrices.runs():
-            v[run.a : run.z] = matrices.times(u, run).flatten(1) @ flat
+            patch = matrices.times(u, run).flatten(1)
+            torch.mm(patch, flat, out=v[run.a : run.z])
         return v
+    v = u.new_zeros(rows, c_out)
     step = max(1, c_in // c_out)  # functions at a time, so that nothing outgrows u
     for first in range(0, b, step):
         which = slice(first, min(first + step, b))
@@ -238,7 +240,7 @@ def _by_adjoint(
     for run in matrices.runs() if wanted[0] or wanted[2] else ():
         adjoint = matrices.times(g, run).flatten(1)
         if d_u is not None:
-            d_u[run.a : run.z] = adjoint @ flat
+            torch.mm(adjoint, flat, out=d_u[run.a : run.z])
         if d_mixing is not None:
             d_mixing.addmm_(u[run.a : run.z].t(), adjoint)
     if d_mixing is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -41,11 +42,13 @@ class Pairs(Plan):
 
     def enter(self, u: Tensor) -> Tensor:
         """(N, ...) values at the sources -> the same along the curve."""
-        return u.index_select(0, self.source_order.source)
+        order = self.source_order
+        return permuted(u, order.source, order.by_source.order)
 
     def leave(self, v: Tensor) -> Tensor:
         """(M, ...) values along the curve -> at the targets."""
-        return v.index_select(0, self.target_order.by_source.order)
+        order = self.target_order
+        return permuted(v, order.by_source.order, order.source)
 
     def turned(self) -> Pairs:
         """Targets as sources and sources as targets."""
@@ -91,8 +94,8 @@ def patches(
     `NeighbourWarning` counts targets without a source within the radius and says which
     radius would do.
     """
-    source_order = _along_curve(source)
-    target_order = source_order if target is source else _along_curve(target)
+    source_order = along_curve(source)
+    target_order = source_order if target is source else along_curve(target)
     sources = _ordered(source.to(torch.float64), source_order)
     targets = sources
     if target is not source:
@@ -117,7 +120,23 @@ def patches(
     return Patches(pairs, coordinates, weights)
 
 
-def _along_curve(domain: Discretization) -> Tensor:
+def permuted(x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    """`x[order]`, whose derivative is a permutation as well, not a sum."""
+    return cast(Tensor, _Permuted.apply(x, order, inverse))
+
+
+class _Permuted(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.orders = inverse, order
+        return x.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return permuted(gradients[0], *ctx.orders), None, None
+
+
+def along_curve(domain: Discretization) -> Tensor:
     """(N,) the points along a Morton curve, sample by sample."""
     points = domain.points.detach()
     if not len(points):
