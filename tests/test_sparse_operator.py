@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from isofield.discretization import Discretization
+from isofield.generation import square
 from isofield.graph import Graph
 from isofield.operators import (
     SparseOperator,
     TransferError,
+    conservative,
     load_operator,
     majority,
+    nearest,
     save_operator,
 )
 from isofield.operators.mass import Mass
@@ -188,6 +191,20 @@ def test_labels_are_picked_or_counted_never_averaged():
     assert picking(np.array([7, 8, 9, 6])).tolist() == [6, 7, 8]
     with pytest.raises(TransferError, match="no measure"):
         picking.adjoint()
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.uint64])
+def test_unsigned_labels_are_those_of_signed_ones(dtype):
+    """The smallest label wins among equals, in the order of the unsigned numbers."""
+    mesh = square(6, jitter=0.2)
+    over = conservative(mesh, square(4))
+    near = nearest(mesh, square(4), source_at="cells", target_at="cells")
+    labels = torch.randint(0, 4, (72,), generator=torch.Generator().manual_seed(0))
+    high = 2 ** (8 * dtype.itemsize - 1)
+    names = np.array([0, 1, high, high + 1], dtype=str(dtype).removeprefix("torch."))
+    for carried in (lambda x: majority(over, x), lambda x: near(x)):
+        found = carried(names[labels.numpy()])
+        np.testing.assert_array_equal(found, names[carried(labels).numpy()])
 
 
 def test_wrong_lengths_are_named():

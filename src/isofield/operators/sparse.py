@@ -65,17 +65,17 @@ class SparseOperator(Plan):
     def __call__(self, u: Values, masked: bool = False) -> Values:
         """(N, ...) values of a field at the sources -> (M, ...) at the targets.
 
-        u : torch or numpy; the answer is of the same kind, precision and trailing
-        shape. Integers and booleans are labels: only an operator that picks values
-        (`nearest`) carries them, see also `majority`. masked : leave out what is not
-        finite, component by component: `A (m u) * A 1 / A m`, m the mask, and NaN
-        where nothing is known.
+        u : torch, on the operator's device, or numpy; the answer is of the same kind,
+        precision and trailing shape. Integers and booleans are labels: only an operator
+        that picks values (`nearest`) carries them, see also `majority`. masked : leave
+        out what is not finite, component by component: `A (m u) * A 1 / A m`, m the
+        mask, and NaN where nothing is known.
 
         Raises `TransferError` for another length, for labels that would be averaged,
         for values that are not finite unless `masked`, and for `masked` where entries
         are negative or a mass matrix is solved, so that no renormalization is right.
         """
-        field_ = _tensor(u)
+        field_ = _tensor(u, self.values.device)
         self._check(field_, masked)
         if not field_.is_floating_point():
             result = self._picked(field_)
@@ -89,7 +89,7 @@ class SparseOperator(Plan):
             else:
                 result = self.apply(field_)
             result = result.to(field_.dtype)
-        return result if isinstance(u, Tensor) else result.numpy()  # type: ignore[return-value]
+        return result if isinstance(u, Tensor) else result.cpu().numpy()  # type: ignore[return-value]
 
     def apply(self, u: Tensor) -> Tensor:
         """`__call__` for layers: u (N, ...) floating, unchecked, in our precision."""
@@ -203,7 +203,7 @@ class SparseOperator(Plan):
                 f"{int(self.missing.sum())} targets lie outside the source and labels "
                 f"of {u.dtype} have no NaN: build with outside='nearest'"
             )
-        return u.index_select(0, self.graph.source)
+        return _taken(u, self.graph.source)
 
 
 def _weights(side: Discretization | None) -> Tensor:
@@ -215,11 +215,38 @@ def _weights(side: Discretization | None) -> Tensor:
     return side.weights
 
 
-def _tensor(u: Tensor | np.ndarray) -> Tensor:
-    """The same values, copied where they are read-only, as those of a mesh are."""
-    if isinstance(u, np.ndarray) and not u.flags.writeable:
+def _tensor(u: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    """A tensor as it is; the values of an array on the device, copied where they are
+    read-only, as those of a mesh are, or in another order of bytes than this machine's.
+    """
+    if isinstance(u, Tensor):
+        return u
+    if not u.dtype.isnative:
+        u = u.astype(u.dtype.newbyteorder("="))
+    elif not u.flags.writeable:
         u = u.copy()
-    return torch.as_tensor(u)
+    return torch.as_tensor(u).to(device)
+
+
+# unsigned integers that torch keeps, but neither picks nor sorts
+_SIGNED = {
+    torch.uint16: torch.int16,
+    torch.uint32: torch.int32,
+    torch.uint64: torch.int64,
+}
+
+
+def _taken(u: Tensor, number: Tensor) -> Tensor:
+    """(K, ...) the rows of these numbers, of any type."""
+    signed = _SIGNED.get(u.dtype, u.dtype)
+    return u.view(signed).index_select(0, number).view(u.dtype)
+
+
+def _sortable(u: Tensor) -> Tensor:
+    """Integers in the same order, of a type that torch sorts."""
+    if u.dtype == torch.uint64:
+        return u.view(torch.int64) ^ torch.iinfo(torch.int64).min
+    return u.to(torch.int64) if u.dtype in _SIGNED else u
 
 
 def majority(operator: SparseOperator, labels: Values) -> Values:
@@ -229,7 +256,7 @@ def majority(operator: SparseOperator, labels: Values) -> Values:
     `TransferError` for labels of another shape or kind, for an operator with a mass
     matrix, and where a target has no entry.
     """
-    given = _tensor(labels)
+    given = _tensor(labels, operator.values.device)
     m, n = operator.shape
     if given.shape != (n,) or given.is_floating_point():
         raise TransferError(
@@ -243,7 +270,9 @@ def majority(operator: SparseOperator, labels: Values) -> Values:
     lonely = int((operator.graph.degree() == 0).sum())
     if lonely:
         raise TransferError(f"{lonely} targets have no source to take a label from")
-    kinds, number = torch.unique(given, return_inverse=True)
+    kinds, number = torch.unique(_sortable(given), return_inverse=True)
+    one_of = torch.empty_like(kinds, dtype=torch.int64)
+    one_of[number] = torch.arange(n, device=number.device)
     keys = operator.graph.target * len(kinds) + number[operator.graph.source]
     pairs, place = torch.unique(keys, return_inverse=True)
     totals = operator.values.new_zeros(len(pairs)).index_add(0, place, operator.values)
@@ -252,5 +281,5 @@ def majority(operator: SparseOperator, labels: Values) -> Values:
     first = torch.searchsorted(
         (pairs[order] // len(kinds)).contiguous(), torch.arange(m, device=pairs.device)
     )
-    result = kinds[pairs[order][first] % len(kinds)]
-    return result if isinstance(labels, Tensor) else result.numpy()  # type: ignore[return-value]
+    result = _taken(given, one_of[pairs[order][first] % len(kinds)])
+    return result if isinstance(labels, Tensor) else result.cpu().numpy()  # type: ignore[return-value]
