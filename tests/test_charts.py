@@ -192,7 +192,9 @@ class Torus(NamedTuple):
         return cls(points, normals, torch.stack([around, over], 2))
 
 
-def shot(start: Tensor, heading: Tensor, length: float) -> tuple[Tensor, Tensor]:
+def shot(
+    start: Tensor, heading: Tensor, length: float | Tensor
+) -> tuple[Tensor, Tensor]:
     """Angles (N, 2) where geodesics end and the direction in which they arrive there.
 
     The geodesic equation of the torus, `t'' = 2 b sin(p) t' p' / w`,
