@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from isofield.graph import knn_graph
 from isofield.mesh import Mesh
 from isofield.operators.supermesh.boxes import Boxes, overlapping
 from isofield.operators.supermesh.splitting import Split, split
@@ -104,25 +104,26 @@ class _Corners:
     """The distinct corners of S simplices, and the simplices at each."""
 
     def __init__(self, domain: Split) -> None:
-        flat = domain.corners.flatten(0, 1).numpy()
-        order = np.lexsort(flat.T)
-        new = np.ones(len(flat), dtype=bool)
-        new[1:] = (np.diff(flat[order], axis=0) != 0).any(1)
+        flat = domain.corners.flatten(0, 1)
+        order = torch.arange(len(flat), device=flat.device)
+        for column in flat.unbind(1):
+            order = order[torch.argsort(column[order], stable=True)]
+        new = torch.ones_like(order, dtype=torch.bool)
+        new[1:] = (flat[order].diff(dim=0) != 0).any(1)
         self.points = flat[order[new]]
-        self.order = torch.from_numpy(order) // (domain.dimension + 1)
-        self.ptr = torch.from_numpy(np.append(np.flatnonzero(new), len(flat)))
+        self.order = order // (domain.dimension + 1)
+        starts = new.nonzero()[:, 0]
+        self.ptr = torch.cat([starts, torch.full_like(starts[:1], len(flat))])
 
     def nearest(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """(M,) distances to the nearest corner, and its number."""
-        from scipy.spatial import KDTree
-
-        found = KDTree(self.points).query(points)
-        distance, number = (torch.from_numpy(np.asarray(x)) for x in found)
-        return distance, number.long()
+        number = knn_graph(self.points, points, 1).source
+        return (self.points[number] - points).norm(dim=1), number
 
     def simplices(self, number: Tensor, most: int) -> Tensor:
         """(M, most) simplices at corners (M,); the last again where there are fewer."""
-        place = self.ptr[number][:, None] + torch.arange(most)
+        more = torch.arange(most, device=number.device)
+        place = self.ptr[number][:, None] + more
         return self.order[torch.minimum(place, self.ptr[number + 1][:, None] - 1)]
 
 
@@ -154,14 +155,15 @@ def _closest(domain: Split, points: Tensor, bound: Tensor, first: Tensor) -> Clo
     reach = bound * (1 + 1e-12)
     i, j = overlapping(Boxes(points, points, reach), Boxes.around(corners))
     # a simplex at the nearest corner, too, where rounding leaves no other
-    i, j = torch.cat([i, torch.arange(len(points))]), torch.cat([j, first])
+    every = torch.arange(len(points), device=points.device)
+    i, j = torch.cat([i, every]), torch.cat([j, first])
     share = _shares(corners[j], points[i])
     at = torch.einsum("kc,kcd->kd", share, corners[j])
     distance = (at - points[i]).norm(dim=1)
     order = torch.argsort(j, stable=True)
     order = order[torch.argsort(distance[order], stable=True)]
     order = order[torch.argsort(i[order], stable=True)]
-    start = torch.searchsorted(i[order].contiguous(), torch.arange(len(points)))
+    start = torch.searchsorted(i[order].contiguous(), every)
     best = order[start]
     return Closest(j[best], share[best], distance[best])
 
@@ -189,8 +191,9 @@ def _on_triangle(corners: Tensor, x: Tensor) -> Tensor:
     best = torch.where(within[:, None], inner, torch.nan)
     nearest = torch.where(within, 0.0, torch.inf)
     for a, b_ in ((0, 1), (1, 2), (2, 0)):
-        part = _on_line(corners[:, [a, b_]], x)
-        at = torch.einsum("kc,kcd->kd", part, corners[:, [a, b_]])
+        side = torch.stack([corners[:, a], corners[:, b_]], 1)
+        part = _on_line(side, x)
+        at = torch.einsum("kc,kcd->kd", part, side)
         distance = (at - x).norm(dim=1)
         share = torch.zeros_like(inner)
         share[:, a], share[:, b_] = part.T

@@ -23,7 +23,7 @@ from isofield.operators.outside import (
     is_surface,
     off_surface,
 )
-from isofield.operators.places import Where, entries, points_of
+from isofield.operators.places import Where, entries, places_of
 from isofield.operators.shapes import Shapes
 from isofield.operators.sparse import SparseOperator
 from isofield.operators.supermesh.splitting import Split
@@ -72,12 +72,12 @@ def linear(
             "linear needs a source mesh with cells; for points alone take "
             "`moving_least_squares` or `nearest`"
         )
-    given, wanted = points_of(source), points_of(target, target_at)
+    given, wanted = places_of(source, target, target_at=target_at)
     check_spaces(given.points, wanted.points)
     points = wanted.points
     if is_surface(source):
         limit = furthest_allowed(source, outside, max_distance)
-        parts, distance = _projected(hull(source), points, limit)
+        parts, distance = _projected(hull(source, points.device), points, limit)
         missing = distance > limit
         distance = off_surface(source, distance)
     else:
@@ -88,7 +88,8 @@ def linear(
         if outside == "nearest" and bool(missing.any()):
             far = missing.nonzero()[:, 0]
             limit = math.inf if max_distance is None else max_distance
-            found, distance[far] = _projected(hull(source), points[far], limit)
+            surface = hull(source, points.device)
+            found, distance[far] = _projected(surface, points[far], limit)
             rows = torch.cat([parts[0], far[found[0]]])
             parts = (
                 rows,
@@ -150,7 +151,8 @@ def _projected(
     """Entries for the nearest points of simplices, and the distances (M,)."""
     found = closest(domain, points, limit)
     nodes, share = found.nodes(domain)
-    return _flattened(torch.arange(len(points)), nodes, share), found.distance
+    rows = torch.arange(len(points), device=points.device)
+    return _flattened(rows, nodes, share), found.distance
 
 
 def _flattened(rows: Tensor, nodes: Tensor, values: Tensor) -> Triplets:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from isofield.graph import Graph, knn_graph, radius_graph
 from isofield.operators.nearest import check_spaces, spacing
-from isofield.operators.places import Where, entries, points_of
+from isofield.operators.places import Where, entries, places_of
 from isofield.operators.sparse import SparseOperator, TransferError
 
 AT_ONCE = 1 << 20
@@ -67,7 +67,7 @@ def moving_least_squares(
         raise ValueError(
             f"outside: expected 'error', 'nearest' or 'nan', got {outside!r}"
         )
-    a, b = points_of(source, source_at), points_of(target, target_at)
+    a, b = places_of(source, target, source_at, target_at)
     check_spaces(a.points, b.points)
     weights = torch.ones_like(a.points[:, 0])
     if a.discretization is not None:
@@ -77,7 +77,10 @@ def moving_least_squares(
     nearest = knn_graph(a.points, b.points, 1).source
     gap = (a.points[nearest] - b.points).norm(dim=1)
     if radius is None:
-        alone |= gap > spacing(a.points, torch.arange(len(a.points)))[nearest]
+        alone |= (
+            gap
+            > spacing(a.points, torch.arange(len(a.points), device=gap.device))[nearest]
+        )
     _check_alone(alone, gap, outside)
     values, used = _fitted(a.points, b.points, weights, graph, reach, degree)
     for _ in range(GROWTHS if radius is None else 0):
@@ -157,9 +160,8 @@ def _fitted(
 ) -> tuple[Tensor, Tensor]:
     """(E,) the entries, and (M,) the degree used. Targets with equally many neighbours,
     up to a power of two, are solved together."""
-    values = torch.zeros(graph.n_edges, dtype=torch.float64)
-    used = torch.zeros(len(target), dtype=torch.int64)
     count = graph.degree()
+    values, used = source.new_zeros(graph.n_edges), torch.zeros_like(count)
     size = torch.where(count > 0, torch.log2(count.double()).ceil(), -1.0)
     for value in size.unique():
         if value < 0:
@@ -167,8 +169,9 @@ def _fitted(
         rows = (size == value).nonzero()[:, 0]
         most = int(count[rows].max())
         for block in rows.split(max(1, AT_ONCE // (most * (degree + 2) ** 2))):
-            slot = graph.ptr[block][:, None] + torch.arange(most)
-            real = torch.arange(most) < count[block][:, None]
+            place = torch.arange(most, device=source.device)
+            slot = graph.ptr[block][:, None] + place
+            real = place < count[block][:, None]
             slot = torch.where(real, slot, 0)
             j = graph.source[slot]
             scaled = (source[j] - target[block][:, None]) / reach[block][:, None, None]
@@ -183,8 +186,8 @@ def _fitted(
 def _solved(scaled: Tensor, root: Tensor, degree: int) -> tuple[Tensor, Tensor]:
     """(K, n) the entries of K fits in scaled offsets (K, n, d), and the degree used."""
     result = torch.zeros_like(root)
-    used = torch.zeros(len(root), dtype=torch.int64)
-    open_ = torch.arange(len(root))
+    open_ = torch.arange(len(root), device=root.device)
+    used = torch.zeros_like(open_)
     for p in range(degree, -1, -1):
         basis = _monomials(scaled[open_], p) * root[open_][:, :, None]
         left, size, right = torch.linalg.svd(basis, full_matrices=False)
@@ -208,7 +211,7 @@ def _monomials(x: Tensor, degree: int) -> Tensor:
     columns = [torch.ones_like(x[:, :, 0])]
     for p in range(1, degree + 1):
         for axes in combinations_with_replacement(range(x.shape[2]), p):
-            columns.append(x[:, :, list(axes)].prod(2))
+            columns.append(torch.stack([x[:, :, axis] for axis in axes]).prod(0))
     return torch.stack(columns, 2)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from isofield.graph import Graph, knn_graph
 from isofield.mesh import Mesh
 from isofield.operators.outside import outside_of
-from isofield.operators.places import Where, points_of
+from isofield.operators.places import Where, places_of
 from isofield.operators.sparse import SparseOperator, TransferError
 
 
@@ -51,7 +51,7 @@ def nearest(
         )
     if max_distance is not None and not max_distance >= 0:
         raise ValueError(f"max_distance: expected a length, got {max_distance}")
-    a, b = points_of(source, source_at), points_of(target, target_at)
+    a, b = places_of(source, target, source_at, target_at)
     check_spaces(a.points, b.points)
     column = nearest_numbers(a.points, b.points)
     distance = (a.points[column] - b.points).norm(dim=1)

@@ -38,14 +38,16 @@ def outside_of(
     """
     if is_surface(mesh):
         limit = furthest_allowed(mesh, outside, max_distance)
-        distance = closest(hull(mesh), points, limit).distance
+        surface = hull(mesh, points.device)
+        distance = closest(surface, points, limit).distance
         missing = distance > limit
         distance = off_surface(mesh, distance)
     else:
         missing = locate(mesh, points).block < 0
         distance = torch.where(missing, torch.inf, torch.zeros_like(points[:, 0]))
         if outside == "nearest" and bool(missing.any()):
-            distance[missing] = closest(hull(mesh), points[missing]).distance
+            surface = hull(mesh, points.device)
+            distance[missing] = closest(surface, points[missing]).distance
     check_outside(mesh, points, missing, distance, outside, max_distance)
     return Outside(missing, distance)
 
@@ -55,13 +57,13 @@ def is_surface(mesh: Mesh) -> bool:
     return mesh.dimension < mesh.points.shape[1]
 
 
-def hull(mesh: Mesh) -> Split:
+def hull(mesh: Mesh, device: torch.device | str = "cpu") -> Split:
     """The simplices to one of which a point outside is nearest: the boundary of a mesh
     that fills its space, all of a surface. `TransferError` where there are none."""
     simplices = split(mesh) if is_surface(mesh) else boundary(mesh)
     if not len(simplices.measure):
         raise TransferError("the source has no cell with a measure above 0")
-    return simplices
+    return simplices.to(device)
 
 
 def furthest_allowed(mesh: Mesh, outside: str, max_distance: float | None) -> float:
@@ -105,6 +107,6 @@ def check_outside(
         ways.insert(0, "max_distance for a projection onto the surface")
     raise TransferError(
         f"{int(bad.sum())} of {len(bad)} targets lie outside the source{within}, the "
-        f"furthest by {furthest(hull(mesh), points[bad]):.6g}: pass "
+        f"furthest by {furthest(hull(mesh, points.device), points[bad]):.6g}: pass "
         f"{', or '.join(ways)}"
     )

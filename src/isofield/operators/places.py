@@ -22,6 +22,25 @@ class Places(NamedTuple):
     points: Tensor
     discretization: Discretization | None
 
+    def to(self, device: torch.device) -> Places:
+        """The same on another device."""
+        found = self.discretization
+        moved = None if found is None else found.to(device)
+        return Places(self.points.to(device), moved)
+
+
+def places_of(
+    source: Where, target: Where, source_at: str = "points", target_at: str = "points"
+) -> tuple[Places, Places]:
+    """`points_of` both. Meshes and arrays go to the device of the other, so that an
+    operator is made, and lies, where its points are."""
+    a, b = points_of(source, source_at), points_of(target, target_at)
+    if not isinstance(source, Tensor | Discretization):
+        a = a.to(b.points.device)
+    elif not isinstance(target, Tensor | Discretization):
+        b = b.to(a.points.device)
+    return a, b
+
 
 def points_of(where: Where, at: str = "points") -> Places:
     """The points of a mesh, its cells' centroids, a discretization, or points alone.

@@ -37,6 +37,15 @@ class Split(NamedTuple):
         """m."""
         return self.corners.shape[1] - 1
 
+    def to(self, device: torch.device | str) -> Split:
+        """The same on another device."""
+        tensors = {
+            name: x.to(device)
+            for name, x in self._asdict().items()
+            if name != "n_cells"
+        }
+        return self._replace(**tensors)
+
 
 def split(mesh: Mesh, straight: bool = False) -> Split:
     """The simplices of a mesh: without gaps between cells, and exact in measure.
