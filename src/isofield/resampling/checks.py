@@ -37,10 +37,11 @@ def check_pair(source: Mesh, target: Mesh, max_distance: float | None) -> None:
 def warn_of_faults(name: str, mesh: Mesh) -> None:
     """A `TransferWarning` that counts cells that are not what a transfer expects."""
     report = inspect(mesh.points, mesh.cells, {}, {})
+    flat = np.setdiff1d(report.zero_cells, report.folded_cells)
     found = [
         f"{len(numbers)} {what} (the first is number {numbers[0]})"
         for what, numbers in (
-            ("cells of zero measure, which hold nothing", report.zero_cells),
+            ("cells of zero measure, which hold nothing", flat),
             ("inverted cells, which count as if turned round", report.inverted_cells),
             ("folded cells, which intersect themselves", report.folded_cells),
         )
