@@ -328,3 +328,35 @@ def test_numbers_of_other_types_are_carried_as_they_are(dtype):
 def test_what_is_no_number_is_refused(values):
     with pytest.raises(TransferError, match=r"field 'u' at points: expected floating"):
         resample(square(6).with_point_data({"u": values}), square(3))
+
+
+def test_a_mesh_that_moves_is_said_for_a_few_steps(tmp_path, capsys):
+    def step(number: int) -> Mesh:
+        mesh = shifted(square(4), 0.01 * number)
+        return mesh.with_point_data({"u": mesh.points[:, 0]})
+
+    write_series(tmp_path / "s.pvd", MeshSeries(np.arange(9.0), step))
+    write(tmp_path / "b.vtu", Mesh(square(3).points / 2 + 0.25, square(3).cells))
+    names = [str(tmp_path / name) for name in ("s.pvd", "b.vtu")]
+    assert main(["resample", *names, "-o", str(tmp_path / "c.pvd")]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 6
+    assert "step 1 (time 1): the mesh is another than before (25 of 25" in lines[0]
+    assert "step 5 (time 5)" in lines[4]
+    assert lines[5] == "Warning: 3 more of the kind"
+
+
+def test_an_interruption_says_how_to_go_on(tmp_path, capsys, monkeypatch):
+    def interrupt(*_: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    names, output = cases(tmp_path), str(tmp_path / "out")
+    words = ["resample", *names, "-o", output, "--fields", "p"]
+    with monkeypatch.context() as patch:
+        patch.setattr("isofield.datasets.carrier.write", interrupt)
+        assert main(words) == 130
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error == (
+        "Error: interrupted; the same command goes on with the files that are left"
+    )
+    assert main(words) == 0

@@ -98,6 +98,17 @@ def warnings_as_lines() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def few_warnings(shown: int = 5) -> Iterator[None]:
+    """Show the first warnings at the end, and how many more there were."""
+    with warnings.catch_warnings(record=True) as caught:
+        yield
+    for warning in caught[:shown]:
+        warnings.warn(warning.message, warning.category, stacklevel=3)
+    if len(caught) > shown:
+        warnings.warn(f"{len(caught) - shown} more of the kind", stacklevel=3)
+
+
 def _show(
     message: Warning | str,
     category: type[Warning],

@@ -12,7 +12,7 @@ import typer
 
 from isofield.cli import files
 from isofield.cli.bars import bar
-from isofield.cli.reporting import CommandError
+from isofield.cli.reporting import CommandError, few_warnings
 
 if TYPE_CHECKING:
     from isofield.datasets import Outcome
@@ -162,8 +162,9 @@ class _Work:
             advance()
 
         with (
-            bar(f"Carrying steps to {self.target.name}", len(given)) as advance,
             _in_words(f"{source} to {self.target}"),
+            few_warnings(),
+            bar(f"Carrying steps to {self.target.name}", len(given)) as advance,
         ):
             carried = resample_series(
                 given, wanted, self.method, report=add, **self.options
@@ -188,8 +189,9 @@ class _Work:
         from isofield.resampling import together
 
         with (
-            bar(f"Carrying files to {self.target.name}", len(sources)) as advance,
             _in_words(str(self.target)),
+            _going_on(),
+            bar(f"Carrying files to {self.target.name}", len(sources)) as advance,
             warnings.catch_warnings(),
         ):
             # each of them is said at the end
@@ -223,6 +225,17 @@ class _Work:
             raise CommandError(
                 f"{len(failed)} of {len(outcomes)} files were not carried"
             )
+
+
+@contextmanager
+def _going_on() -> Iterator[None]:
+    """An interruption says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            "the same command goes on with the files that are left"
+        ) from None
 
 
 @contextmanager
