@@ -133,6 +133,11 @@ def test_a_missing_file_and_a_folder(tmp_path):
     assert "no such model file" in refused(tmp_path)
 
 
+def test_a_file_that_may_not_be_read(file, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, _: path != file)
+    assert "no permission to read it" in refused(file)
+
+
 @pytest.mark.parametrize("share", [0.0, 1e-3, 0.3, 0.99])
 def test_a_truncated_file(file, share):
     content = file.read_bytes()

@@ -66,6 +66,8 @@ def load_model(path: str | os.PathLike) -> Surrogate:
     path = Path(path)
     if not path.is_file():
         raise ModelFileError(f"{path}: no such model file")
+    if not os.access(path, os.R_OK):
+        raise ModelFileError(f"{path}: no permission to read it")
     try:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {}).get("isofield", "null"))
