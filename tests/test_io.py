@@ -7,6 +7,7 @@ and the files of other programs are the independent oracles.
 from __future__ import annotations
 
 import importlib.util
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from isofield import Mesh
 from isofield.cells import CELL_TYPES
 from isofield.io.registry import FLOATS, INTEGERS, Format, MeshWarning, all_formats
 from isofield.io.vtk_cells import VTK_NUMBERS, cells_from_vtk
+from isofield.series import MeshSeries
 
 PARTS = [
     *("cells", "point_data", "cell_data", "field_data"),
@@ -521,6 +523,26 @@ def test_steps_of_a_collection_are_read_one_by_one(tmp_path: Path):
         io.read_series(path)
     single = io.read_series(tmp_path / "step0_0.vtu")
     assert (len(single), single.times.tolist()) == (1, [0.0])
+
+
+@pytest.mark.parametrize("suffix", [".pvd", ".xdmf"])
+def test_a_step_is_read_when_it_is_asked_for_and_not_before(
+    suffix: str, tmp_path: Path
+):
+    """A step that is damaged after the series was opened harms no other."""
+    path = tmp_path / f"a{suffix}"
+    meshes = [two_cells("quad").with_point_data({"u": np.full(8, s)}) for s in range(3)]
+    io.write_series(path, MeshSeries(np.arange(3.0), meshes.__getitem__))
+    series = io.read_series(path)
+    if suffix == ".pvd":
+        (tmp_path / "a.steps" / "000001.vtu").write_text("damaged")
+    else:
+        with h5py.File(tmp_path / "a.h5", "r+") as heavy:
+            del heavy["1/node/0"]
+    for number in (2, 0, -1):
+        assert_same(series[number], meshes[number])
+    with pytest.raises(io.FormatError, match=re.escape(str(path))):
+        series[1]
 
 
 def xdmf_series(path: Path, attributes: str) -> None:

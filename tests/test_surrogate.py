@@ -53,6 +53,16 @@ def test_the_radius_is_three_spacings_of_the_coarsest_case(blobs, tiny):
     assert tiny(blobs, radius=0.7).arguments["radius"] == 0.7
 
 
+def test_a_radius_below_the_spacing_is_warned_of(blobs, tiny):
+    model = tiny(blobs)
+    spacing = model.envelope.spacing[1] / model.frame.length
+    with pytest.warns(
+        UserWarning, match=r"less than the mean spacing .* see no others"
+    ):
+        tiny(blobs, radius=0.99 * spacing)
+    tiny(blobs, radius=1.01 * spacing)
+
+
 def test_the_envelope_is_that_of_all_cases(blobs, tiny):
     envelope = tiny(blobs).envelope
     assert envelope.inputs["load"] == (1.0, 1.875)

@@ -73,7 +73,8 @@ class Surrogate:
         Scales, radius and envelope come from the cases: the radius is three times the
         mean spacing `(measure / points)^(1/m)` of the coarsest, unless `radius` is
         given in units of the characteristic length, the largest extent of the cases; m
-        is the dimension of the cells, 2 for surfaces.
+        is the dimension of the cells, 2 for surfaces. Warns where it is less than one
+        spacing.
 
         names : of the cases, for errors. similarity : the natural size of targets as
         products of inputs, `{"displacement": "load / young_modulus"}`: they are learned
@@ -103,6 +104,7 @@ class Surrogate:
         frame = Frame.around(domains, m)
         spacing = [mean_spacing(domain, m) for domain in domains]
         arguments.setdefault("radius", 3 * max(spacing) / frame.length)
+        _check_radius(arguments["radius"] * frame.length, max(spacing))
         arguments["in_channels"] = sum(f.channels for f in specified[0])
         arguments["out_channels"] = sum(f.channels for f in specified[1])
         arguments["dimension"] = domains[0].dimension
@@ -258,6 +260,16 @@ class Surrogate:
         with torch.no_grad():
             output = network(sample.x.to(device), sample.plan.to(device))  # type: ignore[union-attr]
         return self.target_normalizer.invert(output.double()).cpu() * sample.factor
+
+
+def _check_radius(radius: float, spacing: float) -> None:
+    if radius < spacing:
+        warnings.warn(
+            f"the radius is {radius:.4g}, less than the mean spacing of points in the "
+            f"coarsest case, {spacing:.4g}: its points see no others. Take about three "
+            "spacings",
+            stacklevel=3,
+        )
 
 
 def initialised(architecture: str, arguments: Mapping[str, Any], seed: int) -> Operator:
