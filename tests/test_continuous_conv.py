@@ -172,6 +172,8 @@ def test_wrong_arguments():
         ContinuousConv(1, 1, LearnedBasis(2, 3), 1.0, gauge="pool")
     with pytest.raises(ValueError, match="take gauge='isotropic'"):
         ZernikeConv(1, 1, 3, 1.0, gauge="pool")
+    with pytest.raises(ValueError, match="expected 1 or 2 or 3, got 4"):
+        ContinuousConv(1, 1, LearnedBasis(4, 3), 1.0)
     with pytest.raises(ValueError, match="mode: expected"):
         ContinuousConv(1, 1, basis, 1.0, mode="sum")  # type: ignore[arg-type]
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from isofield.bases import Basis, ZernikeBasis
+from isofield.bases.basis import check_dimension
 from isofield.discretization import Discretization
 from isofield.graph import Graph
 from isofield.layers.kernel_gains import kernel_gains
@@ -85,6 +86,7 @@ class ContinuousConv(Operator):
     ) -> None:
         super().__init__()
         check_mode(mode)
+        check_dimension(basis.dimension, (1, 2, 3))
         _check_radius(radius, reach)
         _check_gauge(gauge, basis)
         self.basis = basis
