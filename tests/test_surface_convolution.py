@@ -9,12 +9,13 @@ from torch import Tensor
 
 from isofield import Discretization, Mesh, from_mesh
 from isofield.bases import ZernikeBasis
-from isofield.charts import frames
-from isofield.generation import disk, icosphere
+from isofield.charts import frames, local_coordinates
+from isofield.generation import box, disk, icosphere
 from isofield.operators.basis_operator import basis_operator
 from isofield.testing.comparing import (
     fitted_rate,
     generator,
+    moved,
     picked,
     root_mean_square,
 )
@@ -122,6 +123,48 @@ def test_a_sheet_rolled_up_is_convolved_like_the_flat_one() -> None:
         differences.append(root_mean_square(a - b) / root_mean_square(a))
     assert differences[-1] < 1e-4
     assert fitted_rate([1 / n for n in sizes], differences) > 1.8
+
+
+def test_sharp_edges_do_not_stop_convergence() -> None:
+    """The surface of a box, uniform and graded, seen from places near its edges.
+
+    Points at an edge have the mean normal of the sides, O(h) of all with an error O(1).
+    """
+    basis, differences, sizes = ZernikeBasis(2, 2), [], (8, 16, 32)
+    around = from_mesh(box(16).boundary())
+    across = (around.points - 0.5).abs().sort(1).values[:, 1]
+    near = ((across > 0.3) & (across < 0.49)).nonzero()[:, 0]
+    target = picked(
+        around, near[torch.randperm(len(near), generator=generator(0))[:60]]
+    )
+    for n in sizes:
+        found = []
+        for options in ({}, {"grading": 3.0}):
+            domain = from_mesh(box(n, **options).boundary())
+            values = torch.sin(domain.points @ torch.tensor([3.0, 2, -1]).double())
+            operator = basis_operator(domain, target, basis, 0.3, functions=[0, 4])
+            found.append(operator.apply(values))
+        difference = root_mean_square(found[0] - found[1])
+        differences.append(difference / root_mean_square(found[0]))
+    assert differences[-1] < 0.01
+    assert fitted_rate([1 / n for n in sizes], differences) > 1.3
+
+
+def test_right_angles_are_seen_the_same_from_every_side() -> None:
+    """Whatever rounding makes of the normals of a turned box."""
+    domain = from_mesh(box(6).boundary())
+    straight = local_coordinates(domain, domain, 0.41)
+    assert domain.normals is not None
+    across = (
+        domain.normals[straight.graph.source] * domain.normals[straight.graph.target]
+    )
+    assert int((across.sum(1).abs() < 1e-9).sum()) > 300
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator(2)).double())
+    elsewhere = moved(domain, turn, torch.zeros(3, dtype=torch.float64))
+    after = local_coordinates(elsewhere, elsewhere, 0.41)
+    assert torch.equal(after.graph.edge_index, straight.graph.edge_index)
+    lengths = (chart.coordinates.norm(dim=1) for chart in (straight, after))
+    torch.testing.assert_close(*lengths, rtol=0, atol=1e-12)
 
 
 def rolled(flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:

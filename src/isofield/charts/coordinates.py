@@ -11,6 +11,9 @@ from isofield.charts.frames import frames as default_frames
 from isofield.discretization import Discretization
 from isofield.graph import Graph, radius_graph
 
+# Normals of neighbours turn by less than the angle with this cosine, 104°: around a
+# right-angled edge whatever the rounding, never to the other side of a plate.
+_TURN = -1 / 4
 # A chord is no longer than the path. More than this factor, and by more than what a
 # point off the sheet by this share of the radius adds, and it leaves the sheet.
 _CHORD = 4 / 3
@@ -53,12 +56,14 @@ def local_coordinates(
     turns, is stretched from a sine to its arc. Exact on spheres, on cylinders and on
     what is flat. Elsewhere the length, which is the same from both sides, has the error
     O(t⁵) at the distance t, the direction O(t³). Where normals come from a mesh, their
-    error adds to it. A sharp edge has no normal: a fold counts as an arc.
+    error adds to it. A sharp edge counts as an arc between its sides: at a right angle,
+    both points at the distance a from it, the length is 1.57 a instead of 2 a.
 
     A source is a neighbour where chord and logarithm are at most r long and it lies on
-    the same sheet: `n_x . n_y > 0`, the chord is at most 4/3 of the logarithm or its
-    square longer by at most (r/4)² (means of points on a curved sheet lie off it) and,
-    where `edges` are given, a path along them joins both within these neighbours.
+    the same sheet: the normals turn by less than 104°, the chord is at most 4/3 of the
+    logarithm or its square longer by at most (r/4)² (means of points on a curved sheet
+    lie off it) and, where `edges` are given, a path along them joins both within these
+    neighbours.
     Sheets whose normals are opposite (two sides of a plate) never see each other; those
     with like normals (a roll) do if they are closer than 2/3 r, unless `edges` are
     given.
@@ -88,7 +93,7 @@ def local_coordinates(
     alike = (
         source.normals.detach()[graph.source] * target.normals.detach()[graph.target]
     )
-    graph = _picked(graph, alike.sum(1) > 0)
+    graph = _picked(graph, alike.sum(1) > _TURN)
     step, logarithm = _logarithm(source, target, graph)
     chord, length = (x.detach().square().sum(1) for x in (step, logarithm))
     on_sheet = (chord <= _CHORD**2 * length) | (chord <= length + (_OFF * radius) ** 2)
@@ -122,7 +127,8 @@ def _logarithm(
 def _stretched(step: Tensor, normal: Tensor, other: Tensor) -> Tensor:
     """v: the projection of the chord onto a tangent plane, with sines made arcs."""
     turn = _projected(other, normal)
-    stretch = _arc(turn.square().sum(1, keepdim=True))
+    cosine = (normal * other).sum(1, keepdim=True)
+    stretch = _arc(turn.square().sum(1, keepdim=True), cosine)
     return _projected(step, normal) + stretch * turn * (turn * step).sum(
         1, keepdim=True
     )
@@ -132,12 +138,14 @@ def _projected(vectors: Tensor, normal: Tensor) -> Tensor:
     return vectors - normal * (vectors * normal).sum(1, keepdim=True)
 
 
-def _arc(square: Tensor) -> Tensor:
-    """`(asin(x)/x - 1)/x²` of x² < 1; by its series where digits would cancel."""
-    small = square < 1e-3
+def _arc(square: Tensor, cosine: Tensor) -> Tensor:
+    """`(beta / sin beta - 1) / sin² beta` for sin² beta and cos beta of an angle below
+    180°; by its series near 0, where digits would cancel."""
+    small = (square < 1e-3) & (cosine > 0)
     series = 1 / 6 + square * (3 / 40 + square * (5 / 112 + square * 35 / 1152))
-    x = torch.where(small, 0.5, square.clamp(max=1)).sqrt()
-    return torch.where(small, series, (x.asin() / x - 1) / (x * x))
+    sine = torch.where(small, 1.0, square).sqrt()
+    angle = torch.atan2(sine, torch.where(small, 0.0, cosine))
+    return torch.where(small, series, (angle / sine - 1) / (sine * sine))
 
 
 def _connected(graph: Graph, kept: Tensor, chord: Tensor, edges: Graph) -> Tensor:
