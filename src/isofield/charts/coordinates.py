@@ -19,6 +19,8 @@ _TURN = -1 / 4
 _CHORD = 4 / 3
 _OFF = 1 / 4
 
+AT_ONCE = 1 << 16  # pairs: what belongs to them stays near the processor
+
 
 class Chart(NamedTuple):
     """graph : E pairs within the radius, measured within the domain. coordinates : u,
@@ -90,38 +92,51 @@ def local_coordinates(
         step = source.points.double()[from_] - target.points.double()[to]
         return Chart(graph, (step / radius).to(source.points.dtype))
     frames = default_frames(target.normals) if frames is None else frames
-    alike = (
-        source.normals.detach()[graph.source] * target.normals.detach()[graph.target]
+    sites = (
+        _Sites(source.points.double(), source.normals.double()),
+        _Sites(target.points.double(), target.normals.double()),
     )
-    graph = _picked(graph, alike.sum(1) > _TURN)
-    step, logarithm = _logarithm(source, target, graph)
-    chord, length = (x.detach().square().sum(1) for x in (step, logarithm))
+    parts = [
+        _measured(*sites, frames.double(), pairs)
+        for pairs in graph.edge_index.split(AT_ONCE, 1)
+    ]
+    pairs, logarithm = (torch.cat([p[k] for p in parts], 1 - k) for k in (0, 1))
+    chord = torch.cat([part[2] for part in parts])
+    graph = Graph(pairs, graph.n_sources, graph.n_targets)
+    length = logarithm.detach().square().sum(1)
     on_sheet = (chord <= _CHORD**2 * length) | (chord <= length + (_OFF * radius) ** 2)
     kept = (torch.maximum(chord, length) <= radius**2) & on_sheet
     if edges is not None:
         kept = _connected(graph, kept, chord, edges)
-    graph = _picked(graph, kept)
-    u = torch.einsum("ed,edk->ek", logarithm[kept], frames.double()[graph.target])
-    return Chart(graph, (u / radius).to(source.points.dtype))
+    u = (logarithm[kept] / radius).to(source.points.dtype)
+    pairs = graph.edge_index[:, kept]
+    return Chart(Graph(pairs, graph.n_sources, graph.n_targets), u)
 
 
-def _picked(graph: Graph, kept: Tensor) -> Graph:
-    return Graph(graph.edge_index[:, kept], graph.n_sources, graph.n_targets)
+class _Sites(NamedTuple):
+    """Points and normals, (N, d) float64."""
+
+    points: Tensor
+    normals: Tensor
 
 
-def _logarithm(
-    source: Discretization, target: Discretization, graph: Graph
-) -> tuple[Tensor, Tensor]:
-    """The chord d and the logarithm `s v_x` of each edge, (E, d), length."""
-    from_, to = graph.edge_index
-    step = source.points.double()[from_] - target.points.double()[to]
-    n_y, n_x = source.normals.double()[from_], target.normals.double()[to]  # type: ignore[union-attr]
+def _measured(
+    source: _Sites, target: _Sites, frames: Tensor, pairs: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Those of the pairs (2, E) whose normals do not turn too far, their logarithms
+    (E, m), length, and squared chords (E,)."""
+    with torch.no_grad():
+        alike = source.normals[pairs[0]] * target.normals[pairs[1]]
+        pairs = pairs[:, alike.sum(1) > _TURN]
+    from_, to = pairs
+    step = source.points[from_] - target.points[to]
+    n_y, n_x = source.normals[from_], target.normals[to]
     here, there = _stretched(step, n_x, n_y), _stretched(step, n_y, n_x)
     a, b = (v.square().sum(1, keepdim=True) for v in (here, there))
     apart = a > 0
-    return step, here * ((a + b) / torch.where(apart, 2 * a, 1.0)).where(
-        apart, 1.0
-    ).sqrt()
+    even = torch.where(apart, (a + b) / torch.where(apart, 2 * a, 1.0), 1.0).sqrt()
+    logarithm = torch.einsum("ed,edk->ek", here * even, frames[to])
+    return pairs, logarithm, step.detach().square().sum(1)
 
 
 def _stretched(step: Tensor, normal: Tensor, other: Tensor) -> Tensor:
