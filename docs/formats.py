@@ -213,10 +213,10 @@ def _formats() -> Iterator[str]:
         "with `lossy=True`, which leaves it out and warns."
     )
     yield ""
-    yield "| format | endings | read | written | time series |"
-    yield "|---|---|---|---|---|"
+    yield "| format | endings | read | written | series read | series written |"
+    yield "|---|---|---|---|---|---|"
     for one in all_formats():
-        marks = (one.read, one.write, one.series)
+        marks = (one.read, one.write, one.series, one.series_writer)
         words = " | ".join("yes" if mark else "no" for mark in marks)
         yield f"| {one.name} | {' '.join(one.suffixes)} | {words} |"
     yield ""

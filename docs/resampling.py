@@ -70,7 +70,7 @@ PAIRS = [
 ]
 Builder = Callable[[Mesh, Mesh], SparseOperator]
 METHODS: dict[str, Builder] = {
-    "nearest": nearest,
+    "nearest": lambda s, t: nearest(s, t, outside="nearest"),
     "linear": lambda s, t: linear(s, t, outside="nearest"),
     "moving least squares": moving_least_squares,
     "conservative": lambda s, t: conservative(

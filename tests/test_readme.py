@@ -13,7 +13,8 @@ import pytest
 from isofield import Mesh
 from isofield.cli import main
 from isofield.generation import random_blob, square
-from isofield.io import read, write
+from isofield.io import read, read_series, write, write_series
+from isofield.series import MeshSeries
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SUFFIXES = (".vtu", ".msh", ".xdmf")
@@ -47,6 +48,14 @@ def folder(tmp_path, monkeypatch) -> Path:
         tmp_path / "fine.vtu", fine.with_point_data({"temperature": fine.points[:, 0]})
     )
     write(tmp_path / "coarse.inp", square(3))
+
+    def step(number: int) -> Mesh:
+        return fine.with_point_data({"temperature": fine.points[:, 0] + number})
+
+    write_series(tmp_path / "run.xdmf", MeshSeries(np.arange(3.0), step))
+    (tmp_path / "runs").mkdir()
+    for number in range(2):
+        write(tmp_path / "runs" / f"{number}.vtu", step(number))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -74,6 +83,7 @@ def test_the_other_programs_run(folder):
     for program in blocks("python")[1:]:
         exec(program, {})
     assert list(read(folder / "coarse.vtu").point_data) == ["temperature"]
+    assert len(read_series(folder / "coarse.pvd")) == 3
 
 
 def test_the_commands_run(folder, capfd):
@@ -85,5 +95,10 @@ def test_the_commands_run(folder, capfd):
         words += ["--epochs", "1"] if words[0] == "train" else []
         assert main(words) == 0, capfd.readouterr().err
     assert_predicted(folder)
+    (text,) = [block for block in blocks("sh") if "isofield resample" in block]
+    for line in text.splitlines():
+        words = shlex.split(line.replace("--workers 2", "--workers 1"))[1:]
+        assert main(words) == 0, capfd.readouterr().err
+    assert len(list((folder / "carried").glob("*.vtu"))) == 2
     (inline,) = re.findall(r"`isofield (resample [^`]+)`", README)
     assert main(shlex.split(inline)) == 0, capfd.readouterr().err
