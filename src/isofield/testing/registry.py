@@ -329,13 +329,13 @@ for _name, _promises in {
         "build": partial(_zernike, gauge="isotropic"),
         "rate": 1.75,
         "motion": "rigid",
-        "dimensions": (2, 3, "sphere", "surface"),
+        "dimensions": (2, 3, "sphere"),
     },
     "pooled over angles": {
         "build": partial(_zernike, order=3, gauge="pool"),
         "rate": 1.75,
         "motion": "rigid",
-        "dimensions": (2, "sphere", "surface"),
+        "dimensions": (2, "surface"),
     },
 }.items():
     register(
