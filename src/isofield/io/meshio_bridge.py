@@ -1,13 +1,9 @@
-"""meshio's meshes and ours, and meshio's readers and writers with their noise off."""
+"""meshio's meshes and ours."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import itertools
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -15,8 +11,6 @@ from isofield.cells import CELL_TYPES
 from isofield.io import sets
 from isofield.io.registry import FormatError
 from isofield.mesh import Mesh
-
-Result = TypeVar("Result")
 
 
 def from_meshio(other: Any) -> Mesh:
@@ -26,8 +20,11 @@ def from_meshio(other: Any) -> Mesh:
     Point sets and cell sets keep their names; facet sets return from `to_meshio`'s
     field data.
 
-    Raises `FormatError` where a cell type is not one of `isofield.cells.CELL_TYPES`.
+    Raises `FormatError` where a cell type is not one of `isofield.cells.CELL_TYPES`, or
+    where it is no such mesh.
     """
+    if not hasattr(other, "cells") or not hasattr(other, "cell_sets"):
+        raise FormatError(f"expected a meshio.Mesh, got {type(other).__name__}")
     kinds = list(dict.fromkeys(block.type for block in other.cells))
     unknown = [kind for kind in kinds if kind not in CELL_TYPES]
     if unknown:
@@ -114,42 +111,3 @@ def to_meshio(mesh: Mesh) -> Any:
             for name, members in mesh.cell_sets.items()
         },
     )
-
-
-def quiet(action: Callable[[], Result]) -> Result:
-    """Run `action`, a call of meshio, without its prints and without its exits.
-
-    Raises `FormatError` in place of meshio's own errors and of `SystemExit`.
-    """
-    import meshio
-
-    heard = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(heard), contextlib.redirect_stderr(heard):
-            return action()
-    except (meshio.ReadError, meshio.WriteError, SystemExit) as error:
-        said = " ".join(f"{error} {heard.getvalue()}".split())
-        raise FormatError(f"meshio: {said}") from error
-
-
-def read_with(name: str) -> Callable[[Path], Mesh]:
-    """meshio's reader of the format that meshio calls `name`."""
-
-    def read(path: Path) -> Mesh:
-        import meshio
-
-        return from_meshio(quiet(lambda: meshio.read(path, file_format=name)))
-
-    return read
-
-
-def write_with(name: str, options: Mapping[str, Any]) -> Callable[[Path, Mesh], None]:
-    """meshio's writer of the format that meshio calls `name`."""
-
-    def write(path: Path, mesh: Mesh) -> None:
-        import meshio
-
-        other = to_meshio(mesh)
-        quiet(lambda: meshio.write(path, other, file_format=name, **options))
-
-    return write

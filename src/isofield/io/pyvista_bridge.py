@@ -38,6 +38,8 @@ def stored_mesh(data: Any) -> Mesh:
         if not leaves:
             raise FormatError("the data set is empty: no block has any points")
         return joined([(name, _leaf(block)) for name, block in leaves])
+    if not isinstance(data, pyvista.DataSet):
+        raise FormatError(f"expected a data set of PyVista, got {type(data).__name__}")
     return _leaf(data)
 
 

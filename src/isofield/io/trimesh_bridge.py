@@ -14,7 +14,15 @@ def from_trimesh(other: Any) -> Mesh:
     """The triangles of a `trimesh.Trimesh`, its vertex and face attributes as fields.
 
     A `trimesh.PointCloud` gives points without cells.
+
+    Raises `FormatError` for a scene, which is many, and for what is none of these.
     """
+    if not hasattr(other, "vertices"):
+        hint = "; take its to_geometry()" if hasattr(other, "to_geometry") else ""
+        raise FormatError(
+            "expected a trimesh.Trimesh or trimesh.PointCloud, got "
+            f"{type(other).__name__}{hint}"
+        )
     faces = getattr(other, "faces", None)
     cells = {} if faces is None else {"triangle": np.array(faces, dtype=np.int64)}
     return Mesh(
