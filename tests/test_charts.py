@@ -120,6 +120,18 @@ def test_on_a_sphere_the_logarithm_is_exact() -> None:
     assert chart_dimension(sphere) == 2
 
 
+def test_on_a_circle_in_the_plane_coordinates_are_arcs() -> None:
+    angle = torch.arange(0, 2 * math.pi, 0.1, dtype=torch.float64)
+    points = torch.stack([angle.cos(), angle.sin()], 1)
+    circle = cloud(points, points)
+    graph, u = local_coordinates(circle, circle, 0.95)
+    assert chart_dimension(circle) == u.shape[1] == 1
+    ahead = angle[graph.source] - angle[graph.target]
+    ahead = torch.remainder(ahead + math.pi, 2 * math.pi) - math.pi
+    torch.testing.assert_close(0.95 * u[:, 0], ahead, rtol=0, atol=1e-14)
+    assert int(ahead.abs().max() * 10) == 9
+
+
 def cylinder(flat: Tensor, curvature: float) -> Discretization:
     """The plane rolled up: (s, z) -> (R sin(s/R), z, R cos(s/R)), R = 1 / curvature."""
     angle = curvature * flat[:, 0]
