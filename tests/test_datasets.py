@@ -197,6 +197,17 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(
     assert sorted(contents(tmp_path / "out")) == ["c0.vtu", "c2.vtu", NAME]
 
 
+def test_a_file_of_an_earlier_run_is_not_taken_for_a_new_one(sources, tmp_path):
+    folder = tmp_path / "out"
+    run(sources[:2], folder)
+    before = contents(folder)
+    outcomes = run(sources[:2], folder, fields=["w"])
+    for outcome in outcomes:
+        assert "no field 'w'" in outcome.error
+        assert outcome.error.endswith(f"; {outcome.output} is from an earlier run")
+    assert contents(folder) == before
+
+
 @pytest.mark.parametrize("suffix", [".pvd", ".xdmf"])
 def test_series_keep_all_steps(tmp_path, suffix):
     write(tmp_path / "t.vtu", square(4))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +12,7 @@ import typer
 
 from isofield.cli import files
 from isofield.cli.bars import bar
+from isofield.cli.closing import by_options, line, show
 from isofield.cli.reporting import CommandError, few_warnings
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ class _Work:
             mesh, report = resample(given, wanted, self.method, **self.options)
         files.save(self.output, mesh, self.lossy)
         for carried in report:
-            typer.echo(_line(Together.of("", carried), ""))
+            typer.echo(line(Together.of("", carried), ""))
         typer.echo(f"{self.output}: {files.described(mesh)}")
 
     def series(self, source: Path) -> None:
@@ -170,7 +171,7 @@ class _Work:
                 given, wanted, self.method, report=add, **self.options
             )
             files.save_series(self.output, carried, self.lossy)
-        _show(found, "steps")
+        show(found, "steps")
         typer.echo(f"{self.output}: {len(given)} steps of {files.described(wanted)}")
 
     def folder(
@@ -210,7 +211,7 @@ class _Work:
                 **self.options,
             )
         parts = [one for outcome in outcomes for one in outcome.found.values()]
-        _show(together(*parts), "steps" if series else "files")
+        show(together(*parts), "steps" if series else "files")
         self._close(outcomes)
 
     def _close(self, outcomes: list[Outcome]) -> None:
@@ -220,7 +221,7 @@ class _Work:
         before = f", {kept} of them finished before" if kept else ""
         typer.echo(f"{self.output}: {len(outcomes) - len(failed)} files{before}")
         for outcome in failed:
-            typer.echo(f"Failed: {_by_options(outcome.error)}", err=True)
+            typer.echo(f"Failed: {by_options(outcome.error)}", err=True)
         if failed:
             raise CommandError(
                 f"{len(failed)} of {len(outcomes)} files were not carried"
@@ -247,49 +248,6 @@ def _in_words(where: str) -> Iterator[None]:
     try:
         yield
     except TransferError as error:
-        raise CommandError(f"{where}: {_by_options(str(error))}") from error
+        raise CommandError(f"{where}: {by_options(str(error))}") from error
     except FormatError as error:
-        raise CommandError(_by_options(str(error))) from error
-
-
-def _by_options(text: str) -> str:
-    """A message in the words of the command line."""
-    for word, option in (
-        ("outside='nearest'", "--outside nearest"),
-        ("outside='nan'", "--outside nan"),
-        ("masked=True", "--masked"),
-        ("lossy=True", "--lossy"),
-        ("max_distance", "--max-distance"),
-    ):
-        text = text.replace(word, option)
-    return text
-
-
-def _show(found: Mapping[Any, Together], of: str) -> None:
-    for one in found.values():
-        typer.echo(_line(one, of))
-
-
-def _line(one: Together, of: str) -> str:
-    """One field: method, integral, range, points outside. of : what `count` counts,
-    nothing for one mesh alone."""
-    parts = [f"{one.name} ({one.site}, {one.method})"]
-    if of:
-        parts.append(f"{one.count} {of}")
-    if one.integral is not None:
-        before, after = (_numbers(value) for value in one.integral)
-        where = f" in {one.changed}, where it changes most" if of else ""
-        parts.append(f"integral {before} -> {after}{where}")
-    (low, high), (new_low, new_high) = one.range
-    parts.append(f"range {low:.6g} to {high:.6g} -> {new_low:.6g} to {new_high:.6g}")
-    away = f" in {one.away} {of}" if of and one.outside else ""
-    far = ""
-    if one.outside and 0 < one.furthest < float("inf"):
-        where = f" in {one.furthest_at}" if of else ""
-        far = f", the furthest by {one.furthest:.6g}{where}"
-    parts.append(f"{one.outside} outside{away}{far}")
-    return "; ".join(parts)
-
-
-def _numbers(values: Any) -> str:
-    return " ".join(f"{value:.9g}" for value in values)
+        raise CommandError(by_options(str(error))) from error

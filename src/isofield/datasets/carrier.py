@@ -14,19 +14,10 @@ import torch
 from isofield.datasets.fingerprint import fingerprint, joined
 from isofield.datasets.task import Outcome, Receipt, Recipe, Task
 from isofield.io import read, read_series, write, write_series
+from isofield.io.door import READER_FAILURES
 from isofield.mesh import Mesh
 from isofield.resampling import Carried, Found, Latest, Together, stepped, together
 from isofield.resampling.checks import warn_of_faults
-
-# what files, meshes and transfers raise; a mistake in the program is none of these
-FAILURES = (
-    ArithmeticError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    ValueError,
-)
 
 
 class Carrier:
@@ -46,8 +37,10 @@ class Carrier:
             warnings.simplefilter("always", UserWarning)
             try:
                 outcome = self._done(task)
-            except FAILURES as error:
+            except READER_FAILURES as error:
                 reason = _line(error, task.source)
+                if task.output.exists():
+                    reason += f"; {task.output} is from an earlier run"
                 return Outcome(task.source, task.output, error=reason)
         remarks = tuple(dict.fromkeys(str(warning.message) for warning in caught))
         if outcome.receipt is None or outcome.kept:
@@ -89,7 +82,7 @@ class Carrier:
             return False
         try:
             return fingerprint(task.output, self.recipe.series) == task.receipt.made
-        except FAILURES:
+        except READER_FAILURES:
             return False
 
     def _carried(self, task: Task, latest: Latest) -> Found:

@@ -23,7 +23,8 @@ from isofield.io.registry import (
 from isofield.mesh import Mesh
 from isofield.series import MeshSeries
 
-# all that the readers of third parties were seen to raise on damaged files
+# all that the readers of third parties were seen to raise on damaged files; what one
+# file of many may raise without stopping the others
 READER_FAILURES = (
     ArithmeticError,
     AssertionError,
