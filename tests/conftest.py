@@ -111,12 +111,27 @@ def _elevated(mesh: Mesh, family: str) -> Mesh:
     return Mesh(np.array(points), cells)
 
 
+def _jittered(points: np.ndarray, n: int) -> np.ndarray:
+    """Every coordinate within the boundary moved by up to an eighth of a cell."""
+    step = np.random.default_rng(n).uniform(-1, 1, points.shape) / (8 * n)
+    return points + np.where((points > 0) & (points < 1), step, 0)
+
+
+_SPACINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "uniform": lambda points, n: points,
+    "graded": lambda points, n: np.expm1(3 * points) / np.expm1(3),
+    "random": _jittered,
+}
+
+
 @pytest.fixture(scope="session")
 def mesh_of() -> Callable[..., Mesh]:
-    """`mesh_of(kind, n)`: the unit line, square or cube in cells of one type."""
+    """`mesh_of(kind, n, spacing)`: the unit line, square or cube in cells of one type,
+    "uniform", "graded" from 1 to 20 towards the origin, or with "random" corners."""
 
-    def build(kind: str, n: int = 2) -> Mesh:
+    def build(kind: str, n: int = 2, spacing: str = "uniform") -> Mesh:
         mesh = _linear(CELL_TYPES[kind].linear.name, n)
+        mesh = Mesh(_SPACINGS[spacing](mesh.points, n), mesh.cells)
         family = next((f for f, kinds in _QUADRATIC.items() if kind in kinds), None)
         return mesh if family is None else _elevated(mesh, family)
 

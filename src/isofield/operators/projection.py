@@ -27,8 +27,8 @@ from isofield.operators.supermesh import (
 )
 from isofield.quadrature import quadrature
 
-# pieces whose basis functions are evaluated at one time
-AT_ONCE = 1 << 16
+# numbers in the local matrices of the pieces that are assembled at one time
+AT_ONCE = 1 << 18
 # a share of its support below which a target counts as outside of the source
 UNCOVERED = 1e-10
 SIMPLICES = {1: "line", 2: "triangle", 3: "tetra"}
@@ -238,7 +238,8 @@ def _assembled(parts: Iterable[Pieces], target: Space, source: Space) -> _Assemb
     mixed, mass = [], []
     support = torch.zeros(m, dtype=torch.float64)
     for part in parts:
-        for rows in torch.arange(len(part.measure)).split(AT_ONCE):
+        local = max(source.split.nodes.shape[1], target.split.nodes.shape[1]) ** 2
+        for rows in torch.arange(len(part.measure)).split(max(1, AT_ONCE // local)):
             block = Pieces(*(x[rows] for x in part))
             i, j = target.numbers(block.target), source.numbers(block.source)
             phi = target.values(block.target, at @ block.in_target)
