@@ -385,5 +385,5 @@ register(
     channels=3,
     covers=(SplineUNet,),
     rate=1.5,
-    dimensions=(1, 2, 3, "sphere", "surface"),
+    dimensions=(1, 2, 3, "sphere"),
 )
