@@ -417,6 +417,13 @@ def test_what_from_points_refuses():
         from_points(points, domain=square(2).boundary())
     with pytest.raises(ValueError, match="line or a plane"):
         from_points(torch.cat([points, points[:, :1] * 0], dim=1))
+    with pytest.raises(ValueError, match=r"d = 1, 2 or 3, got \(30, 4\)"):
+        from_points(torch.cat([points, points], dim=1))
+    gap = points.clone()
+    gap[3, 0], gap[5, 1] = math.nan, math.inf
+    for domain in ("alpha", "hull", square(1)):
+        with pytest.raises(ValueError, match="2 of 30 places are not finite"):
+            from_points(gap, domain=domain)
     with pytest.raises(ValueError, match="more than 2 places in 2-D, got 1"):
         from_points(points[:1].repeat(5, 1))
     with pytest.raises(ValueError, match="neighbours"):

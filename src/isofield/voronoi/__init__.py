@@ -41,6 +41,13 @@ def cloud_measure(
     points: Tensor, domain: Mesh | str, neighbours: int, on_boundary: bool = True
 ) -> Tensor:
     """(N,) the measure of each point in a domain as `from_points` describes it."""
+    if points.shape[1] not in (1, 2, 3):
+        raise ValueError(
+            f"expected points (N, d), d = 1, 2 or 3, got {tuple(points.shape)}"
+        )
+    lost = int((~torch.isfinite(points)).any(1).sum())
+    if lost:
+        raise ValueError(f"{lost} of {len(points)} places are not finite")
     if not on_boundary and domain != "alpha":
         raise ValueError(
             'on_boundary: only the domain "alpha" can do without points on the '
