@@ -231,6 +231,7 @@ def test_steps_of_a_series(run, tmp_path):
     ):
         _, lines = run("convert", series, tmp_path / "one.vtu", *words)
         assert len(lines) == warned
+        assert all("; --step takes another" in line for line in lines)
         assert set(read(tmp_path / "one.vtu").point_data["t"]) == {value}
     assert "3, from 0 to 1" in run("info", series)[0]
     assert main(["convert", str(series), str(tmp_path / "x.vtu"), "--step", "3"]) == 1

@@ -354,6 +354,7 @@ def test_cases_without_measure_are_named(good, fails, tmp_path):
     line = fails(1, "train", tmp_path, "-t", "u", "-o", output, warned=1)
     assert "lonely.vtu" in line
     assert "no cell" in line
+    assert "isofield convert --mend drops points in no cell" in line
 
 
 @pytest.mark.parametrize(

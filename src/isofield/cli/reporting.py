@@ -17,6 +17,13 @@ import typer
 FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 # newer versions of typer carry their own click; this name is the same in all of them
 UsageError = typer.BadParameter.__mro__[1]
+# what messages of the library advise, in the words of the command line
+_COMMANDS = (
+    ("mesh.mended()", "isofield convert --mend"),
+    ("mesh.validate()", "isofield info"),
+    ("read_series gives all of them", "--step takes another"),
+    ("read_series gives all", "--step takes another"),
+)
 
 
 class CommandError(ValueError):
@@ -122,4 +129,6 @@ def _show(
 
 def _line(kind: str, text: str, colour: str) -> None:
     head = typer.style(f"{kind}:", fg=colour, bold=True)
+    for call, command in _COMMANDS:
+        text = text.replace(call, command)
     typer.echo(f"{head} {' '.join(text.split())}", err=True)
