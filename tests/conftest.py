@@ -119,7 +119,7 @@ def _jittered(points: np.ndarray, n: int) -> np.ndarray:
 
 _SPACINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "uniform": lambda points, n: points,
-    "graded": lambda points, n: np.expm1(3 * points) / np.expm1(3),
+    "graded": lambda points, n: np.expm1(2 * points) / np.expm1(2),
     "random": _jittered,
 }
 
@@ -127,7 +127,7 @@ _SPACINGS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
 @pytest.fixture(scope="session")
 def mesh_of() -> Callable[..., Mesh]:
     """`mesh_of(kind, n, spacing)`: the unit line, square or cube in cells of one type,
-    "uniform", "graded" from 1 to 20 towards the origin, or with "random" corners."""
+    "uniform", "graded" from 7 to 1 towards the origin, or with "random" corners."""
 
     def build(kind: str, n: int = 2, spacing: str = "uniform") -> Mesh:
         mesh = _linear(CELL_TYPES[kind].linear.name, n)

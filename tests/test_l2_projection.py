@@ -49,16 +49,27 @@ def norm(mesh: Mesh, values: np.ndarray, exact, degree: int) -> float:
     return float(np.sqrt(np.einsum("t,q,tq->", size, rule.weights, off**2)))
 
 
-def test_quadratic_spaces_reach_order_three():
-    """Source h/1.7 and target h together: error O(h^3)."""
-    sizes, errors = [6, 9, 14, 21], []
+@pytest.mark.parametrize("spacing", ["uniform", "graded", "random"])
+@pytest.mark.parametrize("degree", [1, 2])
+def test_order_is_one_above_the_degree(degree: int, spacing: str):
+    """Source h/1.7 and target h together: error O(h^(p + 1))."""
+    sizes, errors = [(8, 14, 24, 40), (6, 9, 14, 21)][degree - 1], []
     for n in sizes:
-        source = quadratic(square(int(1.7 * n), jitter=0.2, seed=1))
-        target = quadratic(square(n, jitter=0.2, seed=2))
+        source, target = (
+            square(
+                count,
+                grading=3.0 if spacing == "graded" else 1.0,
+                jitter=0.2 if spacing == "random" else 0.0,
+                seed=count,
+            )
+            for count in (int(1.7 * n), n)
+        )
+        if degree == 2:
+            source, target = quadratic(source), quadratic(target)
         carried = l2_projection(source, target)(smooth(source.points))
         errors.append(norm(target, carried, smooth, 6))
     rate = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-    assert 2.8 < rate < 3.4, (rate, errors)
+    assert rate == pytest.approx(degree + 1, abs=0.2)
 
 
 @pytest.mark.parametrize("shape", ["triangle", "tetra"])

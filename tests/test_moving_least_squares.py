@@ -53,9 +53,7 @@ def test_polynomials_are_kept(name, degree):
     inside = transfer.facts["outside"] == 0
     assert float(inside.double().mean()) > 0.95
     error = (transfer(monomials(points, degree)) - monomials(at, degree))[inside]
-    # rounding, times the condition of the fit: 1e6 at most, about 10 for most
-    assert float(error.abs().max()) < 1e-9
-    assert float(error.abs().amax(1).median()) < 1e-13
+    assert float(error.abs().max()) < 1e-12
 
 
 @pytest.mark.parametrize("degree", [0, 1, 2])
@@ -73,23 +71,35 @@ def test_entries_are_those_of_dense_least_squares(degree):
         np.testing.assert_allclose(row, expected, atol=1e-11)
 
 
-@pytest.mark.parametrize("degree", [1, 2])
-def test_rates(degree):
-    # at random points: on even ones errors of odd degree would cancel
+CLOUDS = {
+    "random": lambda n: cloud(n * n, 2, seed=n),
+    "jitter": lambda n: from_mesh(square(n, jitter=0.2)),
+    "graded": lambda n: from_mesh(square(n, grading=3.0)),
+}
+
+
+@pytest.mark.parametrize("spacing", CLOUDS)
+@pytest.mark.parametrize("degree", [0, 1, 2, 3])
+def test_rates(degree, spacing):
+    """h^(p + 1), with a radius that follows the density."""
+
+    def smooth(x):
+        return torch.sin(3 * x[:, 0] + 0.5) * torch.cos(2 * x[:, 1])
+
     sizes, errors = (12, 24, 48, 96), []
+    at = 0.02 + 0.96 * cloud(2000, 2, seed=4)
     for n in sizes:
-        points = cloud(n * n, 2, seed=n)
-        source = Discretization(points, torch.full_like(points[:, 0], 1 / n**2))
-        at = 0.02 + 0.96 * cloud(3000, 2, seed=4)
-        transfer = moving_least_squares(source, at, degree=degree, radius=4.0 / n)
-
-        def smooth(x):
-            return torch.sin(3 * x[:, 0] + 0.5) * torch.cos(2 * x[:, 1])
-
-        v = transfer(smooth(source.points))
+        source = CLOUDS[spacing](n)
+        points = source if isinstance(source, torch.Tensor) else source.points
+        v = moving_least_squares(source, at, degree=degree, outside="nearest")(
+            smooth(points)
+        )
         errors.append(float((v - smooth(at)).square().mean().sqrt()))
-    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
-    assert -slope == pytest.approx(degree + 1, abs=0.2)
+    rate = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    # for even p the error term of odd degree cancels where neighbours lie evenly, as
+    # they do on a graded grid: there the rate is between p + 1 and p + 2
+    more = 1.0 if degree == 2 and spacing == "graded" else 0.0
+    assert degree + 0.8 < rate < degree + 1.2 + more
 
 
 def test_split_points_change_nothing():

@@ -14,9 +14,11 @@ from isofield.operators.shapes import Shapes
 # coordinates are large, ROUNDING of them over the height of the cell
 TOLERANCE = 1e-10
 ROUNDING = 16 * torch.finfo(torch.float64).eps
-# a simplex whose height is no more than ten times the rounding has no measure
+# a cell whose height is no more than ten times the rounding has no measure
 FLAT = 0.1
 CONVERGED = 1e-13
+# a determinant that is rounding, against the size of the cell to the power d
+SINGULAR = 1e-14
 MOST_STEPS = 30
 
 
@@ -99,12 +101,17 @@ class Curved:
         self.kind = kind
         self.shapes = Shapes(kind, corners.device)
         self.starts = starts
-        apart = torch.cdist(corners, corners)
-        apart.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-        shortest = apart.amin((1, 2))
-        large = ROUNDING * corners.abs().max() / shortest
-        self.tolerance = TOLERANCE + large
-        self.converged = 1e-11 + large
+        d = corners.shape[2]
+        size = (corners.amax(1) - corners.amin(1)).amax(1)
+        middle = torch.stack(starts).mean(0, keepdim=True)
+        slope = self.shapes.with_slopes(middle)[1][0]
+        det = torch.linalg.det(torch.einsum("tnd,nr->tdr", corners, slope))
+        height = det.abs() / size ** (d - 1)
+        rounding = ROUNDING * corners.abs().max()
+        # a cell without measure holds nothing; NaN is not below anything
+        solid = (rounding < FLAT * height) & (height > SINGULAR * size)
+        self.tolerance = torch.where(solid, TOLERANCE + rounding / height, torch.nan)
+        self.converged = 1e-11 + rounding / size
         nodes = CELL_TYPES[kind].linear.reference_points
         self.low = corners.new_tensor(nodes.min(0)) - 0.5
         self.high = corners.new_tensor(nodes.max(0)) + 0.5
@@ -137,7 +144,7 @@ class Curved:
             residual[active] = off.norm(dim=1) / size[active]
             jacobian = torch.einsum("knd,knr->kdr", corners[active], slope)
             det = torch.linalg.det(jacobian)
-            regular = det.abs() > 1e-14 * size[active] ** x.shape[1]
+            regular = det.abs() > SINGULAR * size[active] ** x.shape[1]
             unit = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
             safe = torch.where(regular[:, None, None], jacobian, unit)
             step = torch.linalg.solve(safe, off)

@@ -46,7 +46,8 @@ def linear(
     with the element's own functions: linear, bilinear and trilinear ones, those of
     wedges and pyramids, and quadratic ones. Keeps constants and linear fields to
     rounding (quadratic ones on straight quadratic cells), and the range on linear
-    simplices. Order 2; 3 on quadratic cells. Cost O((N + M) log N).
+    simplices. Order 2; 3 on quadratic cells (2 on serendipity cells whose sides are not
+    parallel). Cost O((N + M) log N).
 
     source : a mesh with values at its points. target : a mesh, a discretization or
     points (M, d). outside : what a point in no cell gets: an error with their count and

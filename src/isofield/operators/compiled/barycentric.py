@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from isofield.operators.compiled.kernel import kernel
 
-@numba.njit(cache=True, nogil=True)
+
+@kernel
 def rows(
     nodes: np.ndarray, cell: np.ndarray, reference: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -42,7 +43,7 @@ def rows(
     return row, column, value
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _first(reference: np.ndarray, i: int) -> float:
     """The coordinate of the first corner: 1 without the others."""
     total = reference[i, 0]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from isofield.operators.compiled.kernel import kernel
 
-@numba.njit(cache=True, nogil=True)
+
+@kernel
 def shares(
     source: np.ndarray,
     to_source: np.ndarray,
@@ -46,7 +47,7 @@ def shares(
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def shares_of_triangles(
     source: np.ndarray,
     to_source: np.ndarray,
@@ -96,7 +97,7 @@ def shares_of_triangles(
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _coordinates(points: np.ndarray, inverse: np.ndarray, result: np.ndarray) -> bool:
     """Barycentric coordinates (n, n) of points; whether one facet separates them."""
     n, m = points.shape
@@ -113,7 +114,7 @@ def _coordinates(points: np.ndarray, inverse: np.ndarray, result: np.ndarray) ->
     return apart
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _above(corners: np.ndarray, k: int, result: np.ndarray, kept: int) -> int:
     """Enters the simplices of the part with coordinate k above 0, after `kept`.
 
@@ -162,7 +163,7 @@ def _above(corners: np.ndarray, k: int, result: np.ndarray, kept: int) -> int:
     return kept
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _determinant(corners: np.ndarray) -> float:
     """Of barycentric coordinates, whose rows have the sum 1."""
     if len(corners) == 2:

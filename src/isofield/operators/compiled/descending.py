@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from isofield.operators.compiled.kernel import kernel
 
-@numba.njit(cache=True, nogil=True)
+
+@kernel
 def meeting(
     s: np.ndarray,
     t: np.ndarray,

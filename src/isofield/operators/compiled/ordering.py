@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from isofield.operators.compiled.kernel import kernel
 
-@numba.njit(cache=True, nogil=True)
+
+@kernel
 def places(points: np.ndarray, low: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """(M,) int64: the bits of `(points - low) * scale` (M, d) in turn, d = 1, 2 or 3.
 

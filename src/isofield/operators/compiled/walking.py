@@ -8,15 +8,16 @@ for none. `axes` is (0, ..., d - 1): the length of a tuple is known to the compi
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from isofield.operators.compiled.kernel import kernel
 
 MOST = 32  # steps of a walk, after which the tree is faster
 SURE = 0.999  # the share of a distance that rounding leaves
 CHUNK = 1024  # points that are fetched at one time
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def located(
     points: np.ndarray,
     order: np.ndarray,
@@ -95,7 +96,7 @@ def located(
     return cell
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _deepest(
     x: np.ndarray,
     k: int,
@@ -147,7 +148,7 @@ def _deepest(
     return found, free
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def neighbours(nodes: np.ndarray) -> np.ndarray:
     """(T, n) the simplex across the facet opposite to each corner, -1 for none.
 
@@ -191,7 +192,7 @@ def neighbours(nodes: np.ndarray) -> np.ndarray:
     return result
 
 
-@numba.njit(cache=True, nogil=True)
+@kernel
 def _facet(nodes: np.ndarray, t: int, k: int, facet: np.ndarray) -> None:
     """The corners of a simplex without the k-th, sorted."""
     count = 0
