@@ -305,6 +305,48 @@ def test_the_nearest_point_of_triangles_and_lines():
     torch.testing.assert_close(closest(ring, inside).distance, exact)
 
 
+PLANAR = [*LINE_KINDS, *(k for k in KINDS if CELL_TYPES[k].dimension == 2)]
+
+
+@pytest.mark.parametrize("spacing", ["uniform", "graded", "random"])
+@pytest.mark.parametrize("kind", PLANAR)
+def test_plane_surfaces_and_straight_curves_keep_linears(kind, spacing, mesh_of):
+    """Of the foot of each point; turned askew in space, from both sides."""
+    mesh = mesh_of(kind, 3, spacing)
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.standard_normal((3, 3)))[0][:, :2]
+    surface = Mesh(mesh.points @ axes.T, mesh.cells)
+    normal = np.cross(*axes.T)
+    flat = rng.random((200, 2)) * ([1, 1] if mesh.dimension == 2 else [1, 0])
+    flat = np.concatenate([flat, mesh.points])
+    gap = rng.uniform(-0.1, 0.1, len(flat))
+    foot = torch.tensor(flat @ axes.T)
+    at = foot + torch.tensor(gap[:, None] * normal)
+    transfer = linear(surface, at, max_distance=0.1)
+    x = torch.tensor(surface.points)
+    torch.testing.assert_close(transfer(x), foot, rtol=0, atol=1e-12)
+    one = transfer(torch.ones_like(x))
+    torch.testing.assert_close(one, torch.ones_like(one), rtol=0, atol=1e-12)
+    gap = torch.tensor(gap).abs()
+    torch.testing.assert_close(transfer.facts["outside"], gap, rtol=0, atol=1e-9)
+    limit = float(gap.median())
+    lost = linear(surface, at, max_distance=limit, outside="nan")
+    assert torch.equal(lost.missing, transfer.facts["outside"] > limit)
+
+
+def test_order_two_on_a_sphere():
+    """Facets lie O(h^2) from it, and the field is linear on them."""
+    sizes, errors = (4, 8, 16, 32), []
+    at = torch.nn.functional.normalize(torch.randn(2000, 3).double())
+    for n in sizes:
+        sphere = icosphere(n)
+        transfer = linear(sphere, at, max_distance=0.1)
+        v = transfer(smooth(torch.tensor(sphere.points)))
+        errors.append(float((v - smooth(at)).square().mean().sqrt()))
+    rate = -np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert rate == pytest.approx(2, abs=0.2)
+
+
 def test_surfaces_take_the_nearest_point_within_a_distance():
     sphere = icosphere(3)
     at = torch.nn.functional.normalize(torch.randn(300, 3).double())
@@ -336,14 +378,81 @@ def test_adjoint_of_interpolation_spreads_the_measure():
     )
 
 
-def test_flat_and_inverted_cells():
-    mesh = square(5, jitter=0.2)
-    nodes = mesh.cells["triangle"].copy()
-    nodes[::2] = nodes[::2, ::-1]
-    flat = np.array([[0, 0, 1], [2, 3, 2]])
-    odd = Mesh(mesh.points, {"triangle": np.concatenate([flat, nodes])})
-    at = torch.rand(500, 2).double()
-    torch.testing.assert_close(linear(odd, at)(torch.tensor(mesh.points)), at)
+@pytest.mark.parametrize("kind", KINDS)
+def test_flat_and_inverted_cells(kind, mesh_of):
+    """Cells with all nodes at a point, on a line or in a plane hold no point; of the
+    others every second is inside out."""
+    mesh = mesh_of(kind, 2, "random")
+    cell, nodes = CELL_TYPES[kind], mesh.cells[kind].copy()
+    nodes[::2] = nodes[::2][:, cell.mirrored]
+    flat = nodes[[0, 0]]
+    flat[0], flat[1] = flat[0, 0], flat[1, np.arange(cell.nodes) % 2]
+    points, plane = mesh.points, cell.reference_points.copy()
+    plane[:, -1] = plane[:, 0]
+    level = len(points) + np.arange(cell.nodes)[None]
+    points = np.concatenate([points, 0.1 + 0.8 * plane])
+    odd = Mesh(points, {kind: np.concatenate([flat, level, nodes])})
+    at = scattered(mesh)
+    assert int(locate(odd, at).cell.min()) >= 3
+    torch.testing.assert_close(
+        linear(odd, at)(torch.tensor(points)), at, rtol=0, atol=1e-12
+    )
+
+
+COLLAPSED = {
+    "quads as triangles": ("triangle", "quad", [0, 1, 2, 2]),
+    "hexahedra as wedges": ("wedge", "hexahedron", [0, 1, 2, 2, 3, 4, 5, 5]),
+    "hexahedra as tetrahedra": ("tetra", "hexahedron", [0, 1, 2, 2, 3, 3, 3, 3]),
+    "wedges as tetrahedra": ("tetra", "wedge", [0, 1, 2, 3, 3, 3]),
+    "pyramids as tetrahedra": ("tetra", "pyramid", [0, 1, 2, 2, 3]),
+}
+
+
+@pytest.mark.parametrize("name", COLLAPSED)
+def test_cells_with_repeated_nodes(name, mesh_of):
+    """The map is singular at a corner or along an edge; the cell still has measure."""
+    whole, kind, order = COLLAPSED[name]
+    mesh = mesh_of(whole, 2, "random")
+    collapsed = Mesh(mesh.points, {kind: mesh.cells[whole][:, order]})
+    at = torch.cat([scattered(mesh), 1.2 * scattered(mesh)])
+    transfer, expected = (linear(m, at, outside="nan") for m in (collapsed, mesh))
+    assert torch.equal(transfer.missing, expected.missing)
+    x, kept = torch.tensor(mesh.points), ~expected.missing
+    torch.testing.assert_close(transfer(x)[kept], at[kept], rtol=0, atol=1e-12)
+    if whole != "wedge":
+        torch.testing.assert_close(transfer(x**2)[kept], expected(x**2)[kept])
+
+
+@pytest.mark.parametrize("height", [1e-6, 1e-10, 1e-14, 1e-18])
+@pytest.mark.parametrize("kind", ["triangle", "quad", "tetra", "hexahedron"])
+def test_slivers(kind, height, mesh_of):
+    """A layer of cells of this height: every point between its ends is found, and its
+    value lies between those of the layer's nodes."""
+    mesh = mesh_of(kind, 2)
+    points = mesh.points.copy()
+    points[:, -1] = np.where(points[:, -1] == 1, height, 2 * points[:, -1] * -1)
+    thin = Mesh(points, mesh.cells)
+    low, high = points.min(0), points.max(0)
+    rng = np.random.default_rng(0)
+    at = torch.tensor(rng.uniform(low, high, (300, len(low))))
+    at[:150, -1] = torch.tensor(rng.uniform(-1e-3, height, 150))
+    at[150:200, -1] = height
+    transfer = linear(thin, at)
+    x = torch.tensor(points)
+    torch.testing.assert_close(transfer(x), at, rtol=0, atol=1e-12)
+    assert float(transfer.values.min()) > -1e-9
+    assert float(transfer.values.max()) < 1 + 1e-9
+
+
+@pytest.mark.parametrize("kind", ["triangle", "quad9", "tetra", "wedge", "pyramid13"])
+def test_far_from_the_origin_every_point_is_found(kind, mesh_of):
+    """Coordinates near 1e6 are known to 1e-10."""
+    mesh = mesh_of(kind, 2, "random")
+    moved = Mesh(mesh.points + 1e6, mesh.cells)
+    at = scattered(mesh) + 1e6
+    transfer = linear(moved, at)
+    x = torch.tensor(moved.points)
+    torch.testing.assert_close(transfer(x), at, rtol=1e-14, atol=0)
 
 
 def test_strongly_graded_meshes():
