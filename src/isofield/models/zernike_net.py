@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,14 +47,17 @@ class ZernikeNet(Operator):
     see of it is where the domain ends.
 
     On a surface the kernels stand in its charts, and each K_k is a pair: one without an
-    angle, linear in the field, and one that is turned all the way round and whose root
-    mean square response counts. No choice of frames enters. In the plane and in volumes
-    the kernels stand in the axes.
+    angle, linear in the field, and one of few channels that is turned all the way round
+    and whose root mean square response counts. No choice of frames enters. In the plane
+    and in volumes the kernels stand in the axes.
 
     in_channels, out_channels : of the fields. dimension : d, coordinates of a point.
     measure_dimension : 2 for surfaces in space, d where it is not given. radius : 3 H,
     at least three spacings of the coarsest mesh. width : channels inside. blocks :
     their number; a point sees 2 (blocks + 1) H far. order : of the Zernike functions.
+    On surfaces alone: rings : functions of the distance in kernels without an angle.
+    turned : channels of those with one, 0 for none, where directions do not matter;
+    they take twice the time of the others.
 
     Targets on a surface without normals get those of the sources around them.
     Source: Z. Sun et al., ZerNet, arXiv:1812.01082, here in the measure, without random
@@ -72,37 +75,30 @@ class ZernikeNet(Operator):
         width: int = 32,
         blocks: int = 4,
         order: int = 3,
+        rings: int = 3,
+        turned: int = 8,
     ) -> None:
         super().__init__()
-        m = dimension if measure_dimension is None else measure_dimension
-        if (m, dimension) not in ((1, 1), (2, 2), (3, 3), (2, 3)):
-            raise ValueError(
-                "expected points and measure of 1, 2 or 3 dimensions, or a surface "
-                f"(2) in space (3), got {m} in {dimension}"
-            )
+        if blocks < 1:
+            raise ValueError(f"blocks: expected at least 1, got {blocks}")
+        m = _measure_dimension(dimension, measure_dimension)
         self.radius = radius
         self.surface = m < dimension
         spacing, narrow = radius / 3, width // 2
         self.lift = pointwise(in_channels + 1, width, width)
         self.narrow = nn.Linear(width, narrow)
+        kernels = [_Kernels(width, order)]
+        if self.surface:
+            kernels = [_Kernels(width, 2 * rings - 2, "isotropic")]
+            kernels += [_Kernels(turned, order, "pool")] if turned else []
         self.blocks = nn.ModuleList(
-            _Block(width, m, 2 * spacing, order, self.surface) for _ in range(blocks)
+            _Block(width, m, 2 * spacing, kernels) for _ in range(blocks)
         )
         self.norm = MeasureNorm(width)
-        gauge: Gauge | None = "isotropic" if self.surface else None
-        self.decode_fine, self.decode_base = (
-            ZernikeConv(
-                channels,
-                channels,
-                m,
-                reach,
-                order=order,
-                mode="shepard",
-                gauge=gauge,
-                skip=False,
-            )
-            for channels, reach in ((narrow, spacing), (width, 2 * spacing))
-        )
+        options: dict[str, Any] = {"order": order, "mode": "shepard", "skip": False}
+        options["gauge"] = "isotropic" if self.surface else None
+        self.decode_fine = ZernikeConv(narrow, narrow, m, spacing, **options)
+        self.decode_base = ZernikeConv(width, width, m, 2 * spacing, **options)
         features = width + narrow
         self.project = pointwise(features, 2 * width, out_channels)
         self.skip = nn.Linear(features, out_channels)
@@ -165,31 +161,46 @@ class ZernikeNet(Operator):
         return self.project(features) + self.skip(features)
 
 
+def _measure_dimension(dimension: int, measure_dimension: int | None) -> int:
+    m = dimension if measure_dimension is None else measure_dimension
+    if (m, dimension) not in ((1, 1), (2, 2), (3, 3), (2, 3)):
+        raise ValueError(
+            "expected points and measure of 1, 2 or 3 dimensions, or a surface "
+            f"(2) in space (3), got {m} in {dimension}"
+        )
+    return m
+
+
+class _Kernels(NamedTuple):
+    """Channels of the output, order and gauge of one convolution of a block."""
+
+    channels: int
+    order: int
+    gauge: Gauge | None = None
+
+
 class _Block(nn.Module):
-    """`v + P(N v, K N v)`, K one convolution, on a surface two."""
+    """`v + P(N v, K N v)`, K one convolution or two."""
 
     def __init__(
-        self, width: int, dimension: int, radius: float, order: int, surface: bool
+        self, width: int, dimension: int, radius: float, kernels: Sequence[_Kernels]
     ) -> None:
         super().__init__()
         self.norm = MeasureNorm(width)
-        gauges: Sequence[tuple[Gauge | None, int]] = [(None, width)]
-        if surface:
-            gauges = [("isotropic", width), ("pool", width // 2)]
+        options = {"skip": False, "bias": False}
         self.convolutions = nn.ModuleList(
             ZernikeConv(
                 width,
-                out,
+                k.channels,
                 dimension,
                 radius,
-                order=order,
-                gauge=gauge,
-                skip=False,
-                bias=False,
+                order=k.order,
+                gauge=k.gauge,
+                **options,
             )
-            for gauge, out in gauges
+            for k in kernels
         )
-        features = width + sum(out for _, out in gauges)
+        features = width + sum(k.channels for k in kernels)
         self.pointwise = pointwise(features, 2 * width, width)
 
     def forward(
