@@ -404,6 +404,22 @@ def test_samples_of_a_batch_are_pooled_apart():
     assert (packed.coarse.weights - expected.weights).abs().max() < 1e-14
 
 
+def test_points_on_planes_of_the_lattice_leave_no_dust():
+    """Off by rounding, they belong to one plane: no coarse point weighs almost nothing.
+
+    Dust of 1e-16 per level and axis would end below the least number of float32.
+    """
+    source = body(2, 8)
+    random = torch.Generator().manual_seed(0)
+    dust = 1e-16 * torch.rand(source.points.shape, generator=random).double()
+    points = (source.points / 0.25).round() * 0.25 + dust
+    domain = Discretization(points, source.weights)
+    for spacing in (0.25, 0.5, 1.0):
+        domain = lattice_pooling(domain, spacing).coarse
+        assert domain.weights.min() > 1e-3 * domain.weights.max()
+    assert float(domain.measure()) == pytest.approx(float(source.measure()), rel=1e-12)
+
+
 def test_pooling_is_differentiable_in_the_points():
     source = body(2, 2, 1.7)
 

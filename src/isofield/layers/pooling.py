@@ -12,6 +12,10 @@ from isofield.discretization import Discretization
 from isofield.graph import Graph
 from isofield.plan import Plan
 
+# hats below so many times the precision are those of points on a plane of the lattice,
+# off by rounding: over levels of pooling their weights would fall below any number
+ROUNDING = 64
+
 
 @dataclass(frozen=True, eq=False)
 class PoolingPlan(Plan):
@@ -59,7 +63,7 @@ def lattice_pooling(
     nodes = lower[:, None] + corners
     hats = (1 - (source.points[:, None] / spacing - nodes).abs()).prod(2)
     masses = hats * source.weights[:, None]
-    inside = masses > 0
+    inside = hats > ROUNDING * torch.finfo(hats.dtype).eps
     point, _ = inside.nonzero(as_tuple=True)
     keys = torch.cat([source.sample[:, None, None].expand(*inside.shape, 1), nodes], 2)
     names, coarse_of = torch.unique(keys[inside], dim=0, return_inverse=True)
