@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,14 @@ class Site(StrEnum):
 
     POINTS = "points"
     CELLS = "cells"
+
+
+class Architecture(StrEnum):
+    """Of the network."""
+
+    GNO = "GNO"
+    ZERNIKE_NET = "ZernikeNet"
+    SPLINE_UNET = "SplineUNet"
 
 
 class Precision(StrEnum):
@@ -95,6 +104,9 @@ def train(
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of weights, order and validation.")
     ] = 0,
+    architecture: Annotated[
+        Architecture, typer.Option("--architecture", help="Of the network.")
+    ] = Architecture.GNO,
     width: Annotated[
         int | None, typer.Option("--width", min=3, help="Channels of the network.")
     ] = None,
@@ -157,22 +169,23 @@ def train(
         Similarity.parsed(products)
     except ValueError as error:
         raise typer.BadParameter(f"--similarity: {error}") from error
+    network = _network(architecture, width=width, blocks=blocks, radius=radius)
 
     folder = directory or output.with_name(f"{output.name}.training")
     learned, checked = cases.read(sources, extra, named)
     cases.check(learned + checked, given, wanted, site.value)
     if not extra:
         learned, checked = learned.split(share, seed)
-    network = {"width": width, "blocks": blocks, "radius": radius}
     model = Surrogate.for_cases(
         learned.meshes,
         given,
         wanted,
         at=site.value,
         names=learned.names,
+        architecture=architecture.value,
         similarity=products,
         seed=seed,
-        **{name: value for name, value in network.items() if value is not None},
+        **network,
     )
     if restart:
         (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -202,6 +215,18 @@ def _check_names(inputs: list[str], targets: list[str], units: dict[str, str]) -
             raise typer.BadParameter(
                 f"--unit: {name!r} is neither in --inputs nor in --targets"
             )
+
+
+def _network(architecture: Architecture, **sizes: float | None) -> dict[str, Any]:
+    """The sizes that are given; the architecture must have them."""
+    from isofield.models import ARCHITECTURES
+
+    given = {name: size for name, size in sizes.items() if size is not None}
+    known = inspect.signature(ARCHITECTURES[architecture.value]).parameters
+    for name in given:
+        if name not in known:
+            raise typer.BadParameter(f"--{name}: {architecture.value} has no {name}")
+    return given
 
 
 def _fitted(
