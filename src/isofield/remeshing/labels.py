@@ -60,9 +60,7 @@ def labelled(mesh: Mesh, kind: str) -> tuple[Labelled, Names]:
         facet_columns["point_sets", name, 0] = np.all(mask[facets], axis=1)
     facet_columns = {key: mask[special] for key, mask in facet_columns.items()}
     facet_labels, facet_rows = _numbered(facet_columns)
-    inner = special & (count > 1)
     old = Labelled(mesh.points, nodes, cell_labels, facets[special], facet_labels)
-    within = bool((inner & (low == high)).any())
     lone = {
         name: np.setdiff1d(
             np.flatnonzero(mask), _covered(name, old, columns, facet_columns)
@@ -71,7 +69,7 @@ def labelled(mesh: Mesh, kind: str) -> tuple[Labelled, Names]:
     }
     kinds, columns_of_facets = tuple(mesh.cells), list(facet_columns)
     names = Names(kinds, list(columns), cell_rows, columns_of_facets, facet_rows, lone)
-    return old._replace(inner=bool(inner.any()), within=within), names
+    return old, names
 
 
 def _cell_columns(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,20 +17,19 @@ from isofield.remeshing.labels import Names, labelled, named
 from isofield.remeshing.mmg import Labelled, Limits, mmg_remeshed
 from isofield.remeshing.order import mixed
 from isofield.remeshing.search import with_count
+from isofield.remeshing.taken import Size, sizes_at, taken, with_fields, with_sets
 
 # Points on which a mesh of equal edges h of measure V has about V / (c h^d) of.
 _PER_POINT = {"triangle": 3**0.5 / 2, "tetra": 0.5**0.5}
 
-# The largest distance from curved boundaries over the mean size: arcs of an edge of
-# size R on a circle of radius R have 0.13.
+# The largest distance from curved boundaries over the mean size. An edge h leaves its
+# circle of radius R by h² / 8 R; by MMG's stricter estimate edges up to R / 2 keep it.
 _DEVIATION = 0.2
 
 # MMG scales the mesh to the unit cube and back: points that stay move by this share.
 _ROUNDING = 1e-12
 
 _NONE = np.zeros(0, dtype=np.int64)
-
-Size = float | np.ndarray | Callable[[np.ndarray], np.ndarray]
 
 
 def coarsen(
@@ -41,6 +40,7 @@ def coarsen(
     graded: bool = False,
     angle: float = 45.0,
     deviation: float | None = None,
+    regions: Sequence[str] = (),
 ) -> Mesh:
     """The same shape with about `n_points` points, or with edges of length `h`.
 
@@ -56,18 +56,19 @@ def coarsen(
     h : length. Exactly one of the two.
     graded : whether sizes are to one another as the mean edges at the points of `mesh`,
         in place of equal; with `n_points` alone.
-    angle, deviation : as in `remesh`.
+    angle, deviation, regions : as in `remesh`.
 
     Keeps what `remesh` keeps; raises what it raises, and `ValueError` for both or none
     of n_points and h.
     """
+    options = {"angle": angle, "deviation": deviation, "regions": regions}
     if h is not None and graded:
         raise ValueError("graded: with n_points alone; h is one size everywhere")
     if h is not None and n_points is None:
-        return remesh(mesh, h, angle=angle, deviation=deviation)
+        return remesh(mesh, h, **options)
     if n_points is None or h is not None:
         raise ValueError(f"expected n_points or h, got n_points={n_points}, h={h}")
-    kind = _taken(mesh)
+    mesh, kind = taken(mesh)
     dimension = mesh.dimension
     if not n_points > dimension:
         raise ValueError(f"n_points: expected at least {dimension + 1}, got {n_points}")
@@ -79,7 +80,7 @@ def coarsen(
         start = float(np.log(len(mesh.points) / n_points) / dimension)
 
     def made(logarithm: float) -> Mesh:
-        return remesh(mesh, np.exp(logarithm) * shape, angle=angle, deviation=deviation)
+        return remesh(mesh, np.exp(logarithm) * shape, **options)
 
     return with_count(made, start, int(n_points), dimension)
 
@@ -91,6 +92,7 @@ def remesh(
     angle: float = 45.0,
     deviation: float | None = None,
     gradation: float = 1.3,
+    regions: Sequence[str] = (),
 ) -> Mesh:
     """The same shape in new cells whose edges have the length `size`.
 
@@ -107,10 +109,12 @@ def remesh(
     angle : degrees. Edges where normals, and lines where directions differ by more
         are sharp; sharp edges and corners stay. Flatter ones are rounded.
     deviation : length, the largest distance allowed from curved boundaries, where
-        edges become shorter than `size` to keep it; 0.2 of the mean size where it is
-        not given.
+        edges become shorter than `size` to keep it; what is finer may be lost. 0.2 of
+        the mean size where it is not given: edges are shorter on radii below two sizes.
     gradation : the largest ratio of the lengths of neighbouring edges; sizes that grow
         faster are reduced.
+    regions : names of cell fields of whole numbers, such as the number of a material,
+        which are kept and carried exactly, like cell sets.
 
     Named regions stay: cell sets, facet sets and point sets are those of the new mesh.
     Boundaries between cells in different sets, facets in a set, and facets that are
@@ -121,7 +125,8 @@ def remesh(
 
     Point and cell data are not carried: `isofield.resampling.resample` does it between
     the two meshes, by a method of your choice. `field_data`, numbers and units of the
-    whole mesh, is. Cells of lower dimension may be turned round; a facet between two
+    whole mesh, is. Cells smaller than facets (vertices, lines of volumes) are left out,
+    with a warning. Cells of lower dimension may be turned round; a facet between two
     cells of the same sets is named once.
 
     O(N + M) for M new points in practice, about 10 µs to 100 µs a point. MMG says
@@ -131,9 +136,9 @@ def remesh(
     `ValueError` for sizes that are not positive lengths, `ImportError` where MMG is not
     installed.
     """
-    kind = _taken(mesh)
-    sizes = _sizes(size, mesh.points)
-    _check_cells(mesh)
+    mesh, kind = taken(mesh)
+    sizes = sizes_at(size, mesh.points)
+    mesh, values = with_sets(mesh, regions)
     old, names = labelled(mesh, kind)
     kept = [sharp_points(old.points, old.facets, old.facet_labels, angle)]
     if kind == "triangle" and mesh.points.shape[1] == 3:
@@ -146,7 +151,7 @@ def remesh(
     new = mmg_remeshed(given, required, sizes, limits)
     _check_regions(old, new, kind, max(limits.deviation, _DEVIATION * sizes.mean()))
     made = named(new, names, kind, _found(names, mesh.points, new))
-    return replace(made, field_data=mesh.field_data)
+    return with_fields(replace(made, field_data=mesh.field_data), values)
 
 
 def mean_edges(mesh: Mesh) -> np.ndarray:
@@ -157,38 +162,6 @@ def mean_edges(mesh: Mesh) -> np.ndarray:
     n = len(mesh.points)
     total = np.bincount(b, lengths, n)
     return total / np.bincount(b, minlength=n)
-
-
-def _taken(mesh: Mesh) -> str:
-    """The type of the cells that are remeshed: "triangle" or "tetra"."""
-    kinds = [kind for kind, nodes in mesh.cells.items() if len(nodes)]
-    kind = {2: "triangle", 3: "tetra"}.get(mesh.dimension, "")
-    allowed = {"triangle": {"triangle", "line"}, "tetra": {"tetra", "triangle"}}
-    wrong = [name for name in kinds if name not in allowed.get(kind, set())]
-    if wrong or not kind:
-        raise MeshError(
-            "remeshing takes triangles (with lines on their edges) or tetrahedra (with "
-            f"triangles on their faces), got {', '.join(wrong or kinds) or 'no cells'}."
-            " mesh.linearised() turns quadratic cells into these, where they are "
-            "triangles or tetrahedra; mesh.of_dimension(d) leaves others out"
-        )
-    return kind
-
-
-def _sizes(size: Size, points: np.ndarray) -> np.ndarray:
-    given = size(points) if callable(size) else size
-    sizes = np.asarray(given, dtype=np.float64)
-    if sizes.shape not in ((), (len(points),)):
-        raise ValueError(
-            f"size: expected one length or ({len(points)},), got {sizes.shape}"
-        )
-    wrong = ~(np.isfinite(sizes) & (sizes > 0))
-    if wrong.any():
-        raise ValueError(
-            f"size: expected positive lengths, got {int(wrong.sum())} others, the "
-            f"first is {float(sizes[wrong].ravel()[0]):.3g}"
-        )
-    return np.broadcast_to(sizes, (len(points),))
 
 
 def _limits(
@@ -202,21 +175,6 @@ def _limits(
     if not gradation > 1:
         raise ValueError(f"gradation: expected a ratio above 1, got {gradation}")
     return Limits(angle, deviation, gradation)
-
-
-def _check_cells(mesh: Mesh) -> None:
-    report = mesh.validate()
-    faults = {
-        "non-finite points": report.nonfinite_points,
-        "cells of zero measure": report.zero_cells,
-        "inverted cells": report.inverted_cells,
-        "points in no cell": report.orphan_points,
-    }
-    found = [f"{len(rows)} {name}" for name, rows in faults.items() if len(rows)]
-    if found:
-        raise MeshError(
-            f"the mesh has {', '.join(found)}; mesh.mended() removes what it can"
-        )
 
 
 def _found(names: Names, points: np.ndarray, new: Labelled) -> dict[str, np.ndarray]:

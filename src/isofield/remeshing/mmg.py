@@ -14,8 +14,7 @@ class Labelled(NamedTuple):
     """Cells and those of their facets that have a label.
 
     points : (N, d). cells : (T, d or 3) triangles or (T, 4) tetrahedra. cell_labels :
-    (T,) from 1. facets : (F, n - 1). facet_labels : (F,) from 1. inner : whether some
-    facet lies between two cells. within : whether these have the same label.
+    (T,) from 1. facets : (F, n - 1). facet_labels : (F,) from 1.
     """
 
     points: np.ndarray
@@ -23,8 +22,6 @@ class Labelled(NamedTuple):
     cell_labels: np.ndarray
     facets: np.ndarray
     facet_labels: np.ndarray
-    inner: bool = False
-    within: bool = False
 
 
 class Limits(NamedTuple):
@@ -45,8 +42,8 @@ def mmg_remeshed(
 
     Raises `MeshError` where MMG gives up, `ImportError` where it is not installed.
     """
-    if old.within and old.points.shape[1] == 2:
-        # in the plane MMG forgets lines within one region, on surfaces it keeps them
+    if old.points.shape[1] == 2:
+        # MMG's way for the plane rounds holes off and forgets lines within a region
         flat = np.pad(old.points, ((0, 0), (0, 1)))
         new = mmg_remeshed(old._replace(points=flat), required, sizes, limits)
         return new._replace(points=new.points[:, :2])
@@ -56,13 +53,13 @@ def mmg_remeshed(
     mesh["metric"] = np.ascontiguousarray(sizes[:, None], dtype=np.float64)
     options = {"ar": limits.angle, "hausd": limits.deviation}
     options["hgrad"] = limits.gradation
-    if not _is_surface(old):
+    if old.cells.shape[1] == 4:
         # labelled facets within one region stay as well
         _run(mesh, **options, opnbdy=1)
-    elif not old.inner:
+    elif not len(old.facets):
         _run(mesh, **options)
     else:
-        # Where lines between regions cross creases, MMG may take their points off them:
+        # Where lines between regions cross creases, MMG may move points off the lines:
         # all points are made without moving any, then those between lines are moved.
         _run(mesh, **options, nomove=1)
         lines = np.arange(len(mesh.get_edges()), dtype=np.int32)
@@ -83,10 +80,6 @@ def _run(mesh, **options: float) -> None:
         )
 
 
-def _is_surface(mesh: Labelled) -> bool:
-    return mesh.cells.shape[1] == 3 and mesh.points.shape[1] == 3
-
-
 def _filled(old: Labelled):
     """The mesh as an object of MMG, not yet remeshed."""
     if max(len(old.points), len(old.cells)) >= 2**31:
@@ -100,7 +93,7 @@ def _filled(old: Labelled):
         mesh.set_tetrahedra(cells, old.cell_labels)
         mesh.set_triangles(facets, old.facet_labels)
         return mesh
-    mesh = mmgpy.MmgMeshS() if _is_surface(old) else mmgpy.MmgMesh2D()
+    mesh = mmgpy.MmgMeshS()
     mesh.set_mesh_size(
         vertices=len(old.points), triangles=len(cells), edges=len(facets)
     )
