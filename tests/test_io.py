@@ -628,6 +628,12 @@ def test_stl_triangles_share_their_points_and_writing_needs_leave(tmp_path: Path
     assert len(io.read(tmp_path / "new.stl").points) == 8
     cube.save(tmp_path / "ascii.stl", binary=False)
     np.testing.assert_array_equal(io.read(tmp_path / "ascii.stl").points, mesh.points)
+    text = (tmp_path / "ascii.stl").read_text()
+    (tmp_path / "ascii.stl").write_text(f"{text}\n{text}")
+    assert len(io.read(tmp_path / "ascii.stl", check=False).cells["triangle"]) == 24
+    (tmp_path / "ascii.stl").write_text(f"{text}\n{text[: len(text) // 2]}")
+    with pytest.raises(io.FormatError, match="'endsolid' is missing"):
+        io.read(tmp_path / "ascii.stl")
 
 
 def test_ply_in_all_byte_orders_and_faces_of_unequal_length(tmp_path: Path):

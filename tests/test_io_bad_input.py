@@ -56,10 +56,10 @@ def written(folder: Path, one: Format) -> Path:
     return path
 
 
-def outcome(path: Path) -> Mesh | None:
+def outcome(path: Path, **options) -> Mesh | None:
     """The mesh, or None where reading ends in one line that names the file."""
     try:
-        return io.read(path)
+        return io.read(path, **options)
     except io.FormatError as error:
         text = str(error)
     assert text.startswith(str(path))
@@ -120,6 +120,40 @@ def test_truncated_files_are_one_line_or_a_whole_mesh(one: Format, tmp_path: Pat
         if got is not None and part < 0.5:
             assert len(got.points) < len(whole.points) or got.dimension < 3
     assert early >= 2
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_legacy_vtk_files_that_are_cut_off_are_one_line(binary: bool, tmp_path: Path):
+    """VTK reads a part of them, and of some without a word. A cut between two arrays
+    cannot be seen, and in text a cut within the last number."""
+    path = tmp_path / "a.vtk"
+    full = replace(mesh(), cell_sets={}).with_point_data({"v": np.eye(5)[:, :3]})
+    io.to_pyvista(full).save(path, binary=binary)
+    content, seen = path.read_bytes(), 0
+    for part in np.linspace(0.15, 0.99, 24):
+        path.write_bytes(content[: int(part * len(content))])
+        got = outcome(path, isolate=False, check=False)
+        if got is None:
+            seen += 1
+            continue
+        np.testing.assert_array_equal(got.points, full.points)
+        assert list(got.cells) == list(full.cells)
+        for name, values in {**got.point_data, **got.cell_data}.items():
+            whole = {**full.point_data, **full.cell_data}[name]
+            last = len(whole) if binary else -1
+            np.testing.assert_array_equal(values[:last], whole[:last])
+    assert seen >= 20
+
+
+def test_legacy_vtk_cells_that_vtk_passes_over_are_one_line(tmp_path: Path):
+    head = "# vtk DataFile Version 3.0\nx\nASCII\nDATASET UNSTRUCTURED_GRID\n"
+    path, points = tmp_path / "a.vtk", "POINTS 3 double\n0 0 0 1 0 0 0 1 0\n"
+    path.write_text(f"{head}{points}CELLS 1 4\n300 0 1 2\nCELL_TYPES 1\n5\n")
+    assert "none of the cells that it announces" in assert_one_line(path, isolate=False)
+    path.write_text(head + points)
+    assert "no section CELLS" in assert_one_line(path, isolate=False)
+    path.write_text(f"{head}{points}CELLS 1 4\n3 0 1 2\nCELL_TYPES 1\n5\n")
+    assert len(io.read(path, isolate=False).cells["triangle"]) == 1
 
 
 @pytest.mark.parametrize("one", WRITABLE, ids=lambda one: one.name)

@@ -97,6 +97,7 @@ def test_su2_markers_are_boundary_cells_with_sets(tmp_path: Path):
         ("5 0 1 2 0", "5 0 1 9 0", "points that do not exist"),
         ("3 3 0\n", "", "before end of file"),
         ("NELEM= 2", "NELEM= many", "whole number"),
+        ("NMARK= ", "NMARK= 1", "more markers were announced than there are"),
     ],
 )
 def test_su2_damage_gives_one_line(old: str, new: str, message: str, tmp_path: Path):

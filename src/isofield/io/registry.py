@@ -141,7 +141,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     ".stl": ("stl:FORMAT",),
     ".off": ("off:FORMAT",),
     ".obj": ("obj:FORMAT",),
-    ".vtk": ("vtk_reader:LEGACY",),
+    ".vtk": ("legacy_vtk:FORMAT",),
     ".vti": ("vtk_reader:STRUCTURED",),
     ".vtr": ("vtk_reader:STRUCTURED",),
     ".vts": ("vtk_reader:STRUCTURED",),

@@ -49,8 +49,9 @@ def read(path: Path) -> Mesh:
 def _ascii(content: bytes) -> np.ndarray:
     lines = [line.split() for line in content.splitlines()]
     words = [line[1:] for line in lines if line[:1] in ([b"vertex"], [b"VERTEX"])]
-    if not any(line[:1] in ([b"endsolid"], [b"ENDSOLID"]) for line in lines):
-        raise FormatError("there is no 'endsolid': the file is truncated")
+    heads = [line[0].lower() for line in lines if line]
+    if heads.count(b"endsolid") < max(1, heads.count(b"solid")):
+        raise FormatError("an 'endsolid' is missing: the file is truncated")
     if len(words) % 3 or any(len(word) != 3 for word in words):
         raise FormatError("its vertices do not come three by three")
     return np.array(words, dtype="S").astype(np.float64).reshape(-1, 3)

@@ -78,7 +78,7 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _content(lines: Iterator[tuple[str, str]]) -> _Content:
-    content, marker = _Content(), ""
+    content, marker, announced = _Content(), "", 0
     for key, value in lines:
         if key in ("NZONE", "IZONE") and _count(key, value) > 1:
             raise FormatError(
@@ -100,11 +100,19 @@ def _content(lines: Iterator[tuple[str, str]]) -> _Content:
                 raise FormatError(f"NPOIN: {error}") from error
         elif key == "NELEM":
             content.elements = _elements(lines, _count(key, value), key)
+        elif key == "NMARK":
+            announced = _count(key, value)
         elif key == "MARKER_TAG":
             marker = value
         elif key == "MARKER_ELEMS":
             rows = _elements(lines, _count(key, value), f"marker {marker}")
             content.markers.setdefault(marker, []).extend(rows)
+            announced -= 1
+    if announced > 0:
+        raise FormatError(
+            f"NMARK: {announced} more markers were announced than there are; the file "
+            "is cut off or damaged"
+        )
     return content
 
 

@@ -1,28 +1,17 @@
-"""What VTK's own readers read: legacy .vtk, structured grids, EnSight, CGNS, AVS."""
+"""What VTK's own readers read: structured grids, EnSight, CGNS, AVS, legacy files."""
 
 from __future__ import annotations
 
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from isofield.io.pyvista_bridge import stored_mesh, to_pyvista
-from isofield.io.registry import (
-    FLOATS,
-    INTEGERS,
-    Arrays,
-    Format,
-    FormatError,
-    Holds,
-    MeshWarning,
-)
-from isofield.io.sets import PREFIX
-from isofield.io.vtk_cells import VTK_NUMBERS
+from isofield.io.pyvista_bridge import stored_mesh
+from isofield.io.registry import Format, FormatError, MeshWarning
 from isofield.mesh import Mesh
 from isofield.series import MeshSeries
 
@@ -32,7 +21,7 @@ def read(path: Path) -> Mesh:
 
     Blocks are joined, their names kept as cell sets (see `from_pyvista`).
 
-    Raises `FormatError` where VTK reads nothing, with VTK's own words.
+    Raises `FormatError` where VTK reads nothing or a part alone, with VTK's own words.
     """
     with _reader(path) as (reader, complaints):
         times = _times(reader)
@@ -95,14 +84,11 @@ def _mesh(reader: Any, complaints: Callable[[], str]) -> Mesh:
         ) from error
     if len(mesh.points) == 0:
         raise FormatError(f"VTK reads no points from it; it says: {said or 'nothing'}")
-    if "ERR|" in said or "ERROR" in said:
+    if "ERROR" in said or "Error" in said:
+        raise FormatError(f"VTK reads it in part alone; it says: {said[:300]}")
+    if said:
         warnings.warn(f"VTK complains: {said[:300]}", MeshWarning, stacklevel=2)
     return mesh
-
-
-def write_legacy(path: Path, mesh: Mesh) -> None:
-    """A legacy .vtk file, binary, as VTK writes it; sets are field data."""
-    to_pyvista(mesh).save(path, binary=True)
 
 
 def _claims_avs(path: Path) -> bool:
@@ -114,33 +100,6 @@ def _claims_avs(path: Path) -> bool:
     return head[:1] == b"\7" or (len(words) == 5 and all(map(bytes.isdigit, words)))
 
 
-def _rows(row: tuple[int, ...]) -> bool:
-    return row == () or (len(row) == 1 and row[0] > 1)
-
-
-def fitted_legacy(mesh: Mesh) -> tuple[Mesh, list[str]]:
-    """Without field data that have no entries, which VTK does not store."""
-    filled = {k: v for k, v in mesh.field_data.items() if np.size(v)}
-    lost = [f"field_data[{k!r}] (empty)" for k in mesh.field_data if k not in filled]
-    return (replace(mesh, field_data=filled) if lost else mesh), lost
-
-
-_DATA = Arrays(FLOATS | INTEGERS, _rows, r"\S+")
-LEGACY = Format(
-    name="legacy VTK",
-    suffixes=(".vtk",),
-    read=read,
-    write=write_legacy,
-    fitted=fitted_legacy,
-    clouds=True,
-    risky=True,
-    holds=Holds(
-        cells=frozenset(VTK_NUMBERS),
-        point_data=_DATA,
-        cell_data=_DATA,
-        field_data=replace(_DATA, names=rf"(?!{PREFIX})\S+"),
-    ),
-)
 STRUCTURED = Format(
     "VTK",
     (".vti", ".vtr", ".vts", ".pvtu", ".pvtp", ".vtm"),
