@@ -132,6 +132,31 @@ def test_few_neighbours_lower_the_degree_and_say_so():
     torch.testing.assert_close(transfer(torch.ones(2).double()), torch.ones(1).double())
 
 
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_the_degree_is_what_the_neighbours_bear(degree):
+    """Fewer neighbours than coefficients, or all of them on a line: polynomials up to
+    the degree that is reported are kept, and it is the highest that can be."""
+    ring = torch.stack([torch.linspace(2, 3, 8), torch.full((8,), 2.0)], 1).double()
+    source, at = torch.cat([cloud(60, 2), ring]), 0.1 + 0.8 * cloud(300, 2, seed=1)
+    at = torch.cat([at, ring + 0.01])
+    with pytest.warns(DegreeWarning, match="have too few neighbours"):
+        transfer = moving_least_squares(
+            source, at, degree=degree, radius=0.16, outside="nan"
+        )
+    used, count = transfer.facts["degree"], transfer.graph.degree()
+    reached = ~transfer.missing
+    assert len(used[reached].unique()) == degree + 1
+    for p in range(degree + 1):
+        rows = reached & (used == p)
+        found = transfer(monomials(source, p))[rows]
+        torch.testing.assert_close(found, monomials(at, p)[rows], rtol=0, atol=1e-12)
+        assert (count[rows] >= math.comb(p + 2, 2)).all()
+    few = reached & (count < math.comb(degree + 2, 2))
+    assert (used[few] < degree).all()
+    line = torch.arange(len(at)) >= 300
+    assert (used[line] <= 1).all()
+
+
 def test_far_targets_are_outside():
     source = cloud(200, 2)
     at = torch.tensor([[0.5, 0.5], [2.0, 0.5]]).double()

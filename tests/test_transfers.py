@@ -19,8 +19,10 @@ from isofield.operators import (
     conservative,
     l2_projection,
     linear,
+    load_operator,
     moving_least_squares,
     nearest,
+    save_operator,
 )
 
 KINDS = [name for name, cell in CELL_TYPES.items() if cell.dimension > 1]
@@ -160,3 +162,45 @@ def test_adjoints(name, kind, mesh_of):
     size = float(transfer.target.norm(w) * transfer.target.norm(v))
     left, right = transfer.target.inner(w, v), transfer.source.inner(u, back)
     assert abs(float(left - right)) < 1e-12 * size
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_operators_are_kept_on_disk_and_differentiated(name, tmp_path):
+    """Fields of any rank, to the last bit; the derivative is the transposed matrix."""
+    transfer = TRANSFERS[name](square(4, jitter=0.2), square(3))
+    save_operator(tmp_path / "operator.safetensors", transfer)
+    loaded = load_operator(tmp_path / "operator.safetensors")
+    u = cloud(transfer.shape[1], 6).view(-1, 2, 3)
+    assert torch.equal(loaded(u), transfer(u))
+    assert loaded(u).shape == (transfer.shape[0], 2, 3)
+    assert {*loaded.facts} == {*transfer.facts}
+    v = cloud(transfer.shape[0], 1)[:, 0]
+    torch.testing.assert_close(loaded.adjoint()(v), transfer.adjoint()(v))
+    x = u[:, 0, 0].clone().requires_grad_()
+    assert torch.autograd.gradcheck(transfer, x)
+
+
+SOMETHING = {
+    "mesh": (square(5, jitter=0.2), "points"),
+    "cells": (square(5, jitter=0.2), "cells"),
+    "discretization": (from_mesh(square(4)), "points"),
+    "points": (cloud(40, 2), "points"),
+    "array": (cloud(30, 2, seed=1).numpy(), "points"),
+}
+
+
+@pytest.mark.parametrize("pair", [*product(SOMETHING, repeat=2)], ids=" to ".join)
+def test_nearest_from_anything_to_anything(pair):
+    """The range, constants, and a source's own values at its own points."""
+    (source, site), (target, target_site) = (SOMETHING[name] for name in pair)
+    transfer = nearest(
+        source, target, source_at=site, target_at=target_site, outside="nearest"
+    )
+    u = cloud(transfer.shape[1], 2)
+    v = transfer(u)
+    assert float(v.min()) >= float(u.min())
+    assert float(v.max()) <= float(u.max())
+    assert (transfer.graph.degree() == 1).all()
+    assert (transfer.values == 1).all()
+    if pair[0] == pair[1]:
+        assert torch.equal(v, u)
