@@ -124,7 +124,7 @@ def test_truncated_files_are_one_line_or_a_whole_mesh(one: Format, tmp_path: Pat
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_legacy_vtk_files_that_are_cut_off_are_one_line(binary: bool, tmp_path: Path):
-    """VTK reads a part of them, and of some without a word. A cut between two arrays
+    """VTK reads a part of them, and of some without a word. A cut between two sections
     cannot be seen, and in text a cut within the last number."""
     path = tmp_path / "a.vtk"
     full = replace(mesh(), cell_sets={}).with_point_data({"v": np.eye(5)[:, :3]})
@@ -136,8 +136,9 @@ def test_legacy_vtk_files_that_are_cut_off_are_one_line(binary: bool, tmp_path: 
         if got is None:
             seen += 1
             continue
-        np.testing.assert_array_equal(got.points, full.points)
-        assert list(got.cells) == list(full.cells)
+        last = len(full.points) if binary else -1
+        np.testing.assert_array_equal(got.points[:last], full.points[:last])
+        assert list(got.cells) in ([], list(full.cells))
         for name, values in {**got.point_data, **got.cell_data}.items():
             whole = {**full.point_data, **full.cell_data}[name]
             last = len(whole) if binary else -1
@@ -150,8 +151,8 @@ def test_legacy_vtk_cells_that_vtk_passes_over_are_one_line(tmp_path: Path):
     path, points = tmp_path / "a.vtk", "POINTS 3 double\n0 0 0 1 0 0 0 1 0\n"
     path.write_text(f"{head}{points}CELLS 1 4\n300 0 1 2\nCELL_TYPES 1\n5\n")
     assert "none of the cells that it announces" in assert_one_line(path, isolate=False)
-    path.write_text(head + points)
-    assert "no section CELLS" in assert_one_line(path, isolate=False)
+    path.write_text(head + points[:-5])  # of which VTK says nothing
+    assert "9 numbers, there are 7" in assert_one_line(path, isolate=False)
     path.write_text(f"{head}{points}CELLS 1 4\n3 0 1 2\nCELL_TYPES 1\n5\n")
     assert len(io.read(path, isolate=False).cells["triangle"]) == 1
 

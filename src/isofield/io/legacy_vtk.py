@@ -23,11 +23,13 @@ _WIDTHS = {
     b"TENSORS": 9,
     b"TENSORS6": 6,
 }
-# a line that heads an array in text: of points or cells, or one of a FIELD
+# a line that heads an array in text: points, one of points or cells, one of a FIELD
 _HEAD = re.compile(
-    rb"^(?:(SCALARS|VECTORS|NORMALS|TENSORS6?)[ \t]+\S+[ \t]+\w+(?:[ \t]+(\d+))?"
-    rb"(?:[ \t]*\r?\n[ \t]*LOOKUP_TABLE[ \t]+\S+)?"
-    rb"|\S+[ \t]+(\d+)[ \t]+(\d+)[ \t]+(?!string)[a-z]\w+)[ \t]*\r?$",
+    rb"^(?:POINTS[ \t]+(?P<points>\d+)[ \t]+\w+"
+    rb"|(?P<kind>SCALARS|VECTORS|NORMALS|TENSORS6?)[ \t]+\S+[ \t]+\w+"
+    rb"(?:[ \t]+(?P<width>\d+))?(?:[ \t]*\r?\n[ \t]*LOOKUP_TABLE[ \t]+\S+)?"
+    rb"|\S+[ \t]+(?P<row>\d+)[ \t]+(?P<rows>\d+)[ \t]+(?!string)[a-z]\w+)"
+    rb"[ \t]*\r?$",
     re.MULTILINE,
 )
 _ROWS = re.compile(rb"^(?:POINT|CELL)_DATA[ \t]+(\d+)", re.MULTILINE)
@@ -43,9 +45,7 @@ def read(path: Path) -> Mesh:
     content = path.read_bytes()
     if not mesh.cells and b"DATASET UNSTRUCTURED_GRID" in content[:1024]:
         counts = re.search(rb"^CELLS[ \t]+\d+[ \t]+(\d+)", content, re.MULTILINE)
-        if counts is None:
-            raise FormatError("there is no section CELLS: the file is cut off")
-        if int(counts[1]):
+        if counts is not None and int(counts[1]):
             raise FormatError("VTK reads none of the cells that it announces")
     if b"\nASCII" in content[:1024]:
         _check_last_array(content)
@@ -56,13 +56,16 @@ def _check_last_array(content: bytes) -> None:
     heads = list(_HEAD.finditer(content))
     if not heads:
         return
-    kind, width, components, tuples = heads[-1].groups()
-    if kind is None:
-        expected = int(components) * int(tuples)
+    start = heads[-1].end()
+    points, kind, width, row, rows = heads[-1].groups()
+    if points is not None:
+        expected = 3 * int(points)
+    elif kind is None:
+        expected = int(row) * int(rows)
     else:
-        rows = _ROWS.findall(content, 0, heads[-1].start())
-        expected = int(rows[-1]) * int(width or _WIDTHS[kind]) if rows else 0
-    found = len(content[heads[-1].end() :].split(None, expected)[:expected])
+        counts = _ROWS.findall(content, 0, start)
+        expected = int(counts[-1]) * int(width or _WIDTHS[kind]) if counts else 0
+    found = len(content[start:].split(None, expected)[:expected])
     if found < expected:
         raise FormatError(
             f"its last array should have {expected} numbers, there are {found}: the "
