@@ -42,8 +42,10 @@ def radius_keys(clouds: Clouds, radius: float, limit: float) -> Tensor:
             keep = _near(x, y, near["i"][unsure], near["j"][unsure], limit)
             near = near if keep.all() else np.delete(near, unsure[~keep])
             pairs = [(near["i"], near["j"])]
-        keys = _keys(pairs, s0, t0, clouds.bits)
-        keys.sort()
+        ptr, found = _rows(pairs, t1 - t0, s1 - s0)
+        keys = np.repeat(np.arange(t0, t1) << clouds.bits, np.diff(ptr))
+        keys += found
+        keys += s0
         parts.append(keys)
     return torch.from_numpy(np.concatenate(parts) if len(parts) != 2 else parts[1])
 
@@ -64,18 +66,23 @@ def _near(
     return keep
 
 
-def _keys(pairs, s0: int, t0: int, bits: int) -> np.ndarray:
-    """The keys of pairs (source, target) counted from s0 and t0, in one array."""
-    keys = np.empty(sum(len(i) for i, _ in pairs), dtype=np.int64)
+def _rows(pairs, n_targets: int, n_sources: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs (source, target), each once, by target: ptr (M + 1,) and the sources of
+    each in rising order. Pairs are put into rows and rows are sorted, which is faster
+    than to sort all pairs at once."""
+    from scipy.sparse import coo_array
+
+    count = sum(len(i) for i, _ in pairs)
+    dtype = np.int32 if max(count, n_targets, n_sources) < 2**31 else np.int64
+    source, target = np.empty((2, count), dtype)
     start = 0
     for i, j in pairs:
-        part = keys[start : start + len(i)]
-        np.add(j, t0, out=part)
-        part <<= bits
-        part += i
+        part = slice(start, start + len(i))
+        source[part], target[part] = i, j
         start += len(i)
-    keys += s0
-    return keys
+    values = np.empty(count, np.int8)
+    table = coo_array((values, (target, source)), shape=(n_targets, n_sources)).tocsr()
+    return table.indptr, table.indices
 
 
 def nearest_keys(clouds: Clouds, k: int) -> Tensor:
