@@ -18,7 +18,9 @@ from isofield.train import Schedule, fit
 SHARE = 8  # every so many cases are what the time of a pass is measured on
 
 
-def passes_for(seconds: float, model: Surrogate, cases: Sequence[Mesh]) -> int:
+def passes_for(
+    seconds: float, model: Surrogate, cases: Sequence[Mesh], schedule: Schedule
+) -> int:
     """How many passes over the cases fit into so much CPU time, at least one.
 
     Preparing the cases counts too. Measured on a share of them with a copy of the
@@ -29,8 +31,8 @@ def passes_for(seconds: float, model: Surrogate, cases: Sequence[Mesh]) -> int:
 
     def trained(epochs: int) -> float:
         tried = replace(model, network=copy.deepcopy(model.network))
-        schedule = Schedule(epochs=epochs)
-        return timed(lambda: fit(tried, few, schedule=schedule, progress=False))
+        some = replace(schedule, epochs=epochs)
+        return timed(lambda: fit(tried, few, schedule=some, progress=False))
 
     trained(1)  # what is compiled at its first use
     once, thrice = trained(1), trained(3)
