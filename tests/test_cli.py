@@ -390,7 +390,7 @@ def test_the_defaults_are_those_of_the_library():
 
 
 @pytest.mark.parametrize(
-    "command", ["info", "convert", "resample", "train", "predict", "plot"]
+    "command", ["info", "convert", "coarsen", "resample", "train", "predict", "plot"]
 )
 def test_help_has_an_example(command, run):
     out, _ = run(command, "--help")

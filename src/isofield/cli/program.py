@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
+from isofield.cli.coarsen import coarsen
 from isofield.cli.convert import convert
 from isofield.cli.info import info
 from isofield.cli.plot import plot
@@ -26,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (info, convert, resample, train, predict, plot):
+for command in (info, convert, coarsen, resample, train, predict, plot):
     app.command()(command)
 
 

@@ -13,7 +13,7 @@ from isofield.mesh import Mesh
 _PASSES, _NEAR = 8, 0.03
 
 _WARNING = (
-    "n_points = {} is not reached: the nearest of {} tries has {}. Sharp points, "
+    "{} points were not reached: the nearest of {} tries has {}. Sharp points, "
     "boundaries and `deviation` may ask for more; where all edges of a mesh are equal, "
     "the number jumps with their size"
 )
