@@ -30,6 +30,7 @@ class Architecture(StrEnum):
     """Of the network."""
 
     GNO = "GNO"
+    FOURIER_OPERATOR = "FourierOperator"
     ZERNIKE_NET = "ZernikeNet"
     SPLINE_UNET = "SplineUNet"
 

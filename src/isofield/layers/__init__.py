@@ -2,7 +2,9 @@
 
 from isofield.layers.basis_convs import HermiteConv, SplineConv, ZernikeConv
 from isofield.layers.continuous_conv import ContinuousConv
+from isofield.layers.fourier_conv import FourierConv
 from isofield.layers.kernel_integral import KernelBasis, KernelIntegral, Mixing
+from isofield.layers.local_mean import LocalMean
 from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.norm_activation import NormActivation
@@ -16,6 +18,8 @@ __all__ = [
     "KernelIntegral",
     "KernelBasis",
     "Mixing",
+    "FourierConv",
+    "LocalMean",
     "ContinuousConv",
     "ZernikeConv",
     "SplineConv",

@@ -1,9 +1,15 @@
 """Architectures, by the name under which a model file knows them."""
 
+from isofield.models.fourier import FourierOperator
 from isofield.models.gno import GNO
 from isofield.models.spline_unet import SplineUNet
 from isofield.models.zernike_net import ZernikeNet
 
-ARCHITECTURES = {"GNO": GNO, "ZernikeNet": ZernikeNet, "SplineUNet": SplineUNet}
+ARCHITECTURES = {
+    "GNO": GNO,
+    "FourierOperator": FourierOperator,
+    "ZernikeNet": ZernikeNet,
+    "SplineUNet": SplineUNet,
+}
 
-__all__ = ["ARCHITECTURES", "GNO", "ZernikeNet", "SplineUNet"]
+__all__ = ["ARCHITECTURES", "GNO", "FourierOperator", "ZernikeNet", "SplineUNet"]

@@ -13,23 +13,32 @@ from isofield.graph import Graph
 
 
 def sparse_product(u: Tensor, values: Tensor, graph: Graph) -> Tensor:
-    """`v_i = sum_j a_ij u_j`: u (N, C), values (E,) -> (M, C); differentiable in u."""
+    """`v_i = sum_j a_ij u_j`: u (N, C), values a (E,) -> (M, C)."""
     return cast(Tensor, _Product.apply(u, values, graph))
 
 
 class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, u: Tensor, values: Tensor, graph: Graph) -> Tensor:
-        ctx.save_for_backward(values)
+        ctx.save_for_backward(values, u if ctx.needs_input_grad[1] else None)
         ctx.graph = graph
         return csr(*graph.rows, values, len(u)) @ u
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (values,) = ctx.saved_tensors
-        adjoint = values.index_select(0, ctx.graph.by_source.order)
+    def backward(
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None]:
+        values, u = ctx.saved_tensors
+        graph: Graph = ctx.graph
         g = gradients[0].contiguous()
-        return sparse_product(g, adjoint, ctx.graph.reversed()), None, None
+        d_u = d_values = None
+        if ctx.needs_input_grad[0]:
+            adjoint = values.index_select(0, graph.by_source.order)
+            d_u = sparse_product(g, adjoint, graph.reversed())
+        if ctx.needs_input_grad[1]:
+            at_pairs = g.index_select(0, graph.target) * u.index_select(0, graph.source)
+            d_values = at_pairs.sum(1)
+        return d_u, d_values, None
 
 
 def csr(ptr: Tensor, column: Tensor, values: Tensor, n_columns: int) -> Tensor:

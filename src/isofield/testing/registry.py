@@ -21,11 +21,13 @@ from isofield.layers import (
 )
 from isofield.layers.basis_convs import HermiteConv, SplineConv, ZernikeConv
 from isofield.layers.continuous_conv import ContinuousConv
+from isofield.layers.fourier_conv import FourierConv
 from isofield.layers.kernel_integral import KernelIntegral
+from isofield.layers.local_mean import LocalMean
 from isofield.layers.operator import Operator
 from isofield.layers.resample import Resample
 from isofield.layers.steerable_conv import SteerableConv
-from isofield.models import GNO, SplineUNet, ZernikeNet
+from isofield.models import GNO, FourierOperator, SplineUNet, ZernikeNet
 from isofield.testing.adapters import Moments, Normed, PooledAndBack, Steered
 from isofield.testing.assertions import (
     assert_batching,
@@ -206,6 +208,22 @@ def _gno(dimension: int, in_channels: int = 3) -> Operator:
     )
 
 
+# of the waves, longer than the unit ball and sphere
+PERIOD = 2.6
+
+
+def _fourier_conv(shape: Shape) -> Operator:
+    within, d = (2, 3) if isinstance(shape, str) else (shape, shape)
+    return FourierConv(3, 2, d, PERIOD, modes=2, measure_dimension=within)
+
+
+def _fourier_operator(shape: Shape) -> Operator:
+    within, d = (2, 3) if isinstance(shape, str) else (shape, shape)
+    size: dict[str, Any] = {"modes": 2, "width": 12, "blocks": 2}
+    size |= {"radius": 2 * RADIUS[shape], "period": PERIOD}
+    return FourierOperator(3, 2, d, measure_dimension=within, **size)
+
+
 def _zernike_net(shape: Shape) -> Operator:
     within, d = (2, 3) if isinstance(shape, str) else (shape, shape)
     radius = 2 * RADIUS[shape]
@@ -292,6 +310,23 @@ register(
     covers=(moments.domain_moments,),
     rate=1.75,
     motion="rigid",
+)
+register(
+    "local mean",
+    lambda dimension: LocalMean(RADIUS[dimension]),
+    channels=3,
+    covers=(LocalMean,),
+    rate=1.75,
+    motion="rigid",
+)
+register(
+    "Fourier convolution",
+    _fourier_conv,
+    channels=3,
+    covers=(FourierConv,),
+    rate=1.75,
+    motion="translation",
+    dimensions=(1, 2, 3, "surface"),
 )
 register(
     "moving least squares",
@@ -386,4 +421,12 @@ register(
     covers=(SplineUNet,),
     rate=1.5,
     dimensions=(1, 2, 3, "sphere"),
+)
+register(
+    "Fourier operator",
+    _fourier_operator,
+    channels=3,
+    covers=(FourierOperator,),
+    rate=1.5,
+    dimensions=(1, 2, 3, "surface"),
 )

@@ -1,0 +1,40 @@
+"""Means over balls: a field seen from points that are not its own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from isofield.discretization import Discretization
+from isofield.layers.kernel_integral import KernelPlan, kernel_plan
+from isofield.layers.operator import Operator
+from isofield.operators.product import sparse_product
+
+
+class LocalMean(Operator):
+    """`v(x) = int_{B(x, r)} omega_r(x, y) u(y) dmu(y)`, omega_r of mass 1.
+
+    The window is that of `kernel_plan`; where the ball leaves the domain its mass is
+    less, and so is v (the zeroth of `domain_moments` says by how much). Nothing to
+    learn; O(h^2) from lumped weights.
+
+    radius : length; choose at least three spacings of the coarsest source.
+    measure_dimension : see `kernel_plan`.
+    """
+
+    def __init__(self, radius: float, measure_dimension: int | None = None) -> None:
+        super().__init__()
+        if not radius > 0:
+            raise ValueError(f"radius: expected a positive length, got {radius}")
+        self.radius = radius
+        self.measure_dimension = measure_dimension
+
+    def prepare(self, source: Discretization, target: Discretization) -> KernelPlan:
+        """Neighbours and weights, in the precision of the points."""
+        return kernel_plan(source, target, self.radius, self.measure_dimension)
+
+    def forward(self, u: Tensor, plan: KernelPlan) -> Tensor:
+        """(N, C) at the source points -> (M, C) at the target points."""
+        with torch.autocast(u.device.type, enabled=False):
+            u = u.to(plan.weight).contiguous()
+            return sparse_product(u, plan.weight, plan.graph)
