@@ -18,6 +18,9 @@ _CHOICE = 6
 # The finest boxes have 1/4 of the spacing: bounds the pairs of a very dense cluster.
 _FINEST = 4
 
+# Places over the extent of a cloud: sums of such numbers below 8 are exact.
+_STEPS = 2.0**48
+
 
 def subsample(
     points: np.ndarray | Tensor | Discretization, n: int, seed: int = 0
@@ -45,11 +48,12 @@ def subsample(
     O(N log N) for the cubes, O(n log n) with about 100 pairs a point for the
     elimination, which runs in Python: about 0.1 ms for each point kept.
 
-    Raises `ValueError` for n below 1 or above the number of different places.
+    Raises `ValueError` for n below 1 or above the number of different places; points
+    nearer than 4e-15 of the extent of the cloud are at one place.
 
     Source: Yuksel, Computer Graphics Forum 34(2), 2015, doi:10.1111/cgf.12538.
     """
-    places = _checked(points)
+    places = _scaled(_checked(points))
     _, rank = np.unique(places, axis=0, return_inverse=True)
     rank = rank.ravel()
     # the first number at each place, places in the order of their coordinates
@@ -111,17 +115,22 @@ def _checked(points: np.ndarray | Tensor | Discretization) -> np.ndarray:
         raise ValueError(f"points: expected (N, d), d = 1 to 3, got {places.shape}")
     if not np.isfinite(places).all():
         raise ValueError("points: expected finite coordinates; there are others")
-    return places + 0.0  # -0 and 0 are one place
+    return places
+
+
+def _scaled(points: np.ndarray) -> np.ndarray:
+    """Coordinates within 0 and 1, as multiples of 2^-48: nearer points are one."""
+    if not len(points):
+        return points
+    shifted = points - points.min(axis=0)
+    return np.rint(shifted / max(float(shifted.max()), 1e-300) * _STEPS) / _STEPS
 
 
 def _thinned(places: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Numbers of n of the different places (P, d), which are in a fixed order."""
+    """Numbers of n of the different places (P, d) of `_scaled`, in a fixed order."""
     priority = rng.permutation(len(places))
-    low = places.min(axis=0)
-    extent = float(np.ptp(places, axis=0).max())
-    corner = (places - low) / extent + 1.0
     # boxes of every size have this corner in common: halves lie within wholes
-    corner += rng.random(places.shape[1])
+    corner = places + 1.0 + np.floor(rng.random(places.shape[1]) * _STEPS) / _STEPS
     side = _side(corner, n)
     for parts in range(2, _FINEST + 1):
         candidates = _one_each(corner, side / parts, priority)
