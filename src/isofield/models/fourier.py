@@ -114,16 +114,18 @@ class FourierOperator(Operator):
                 self.fine_mean.prepare(fine.coarse, target),
                 self.base_mean.prepare(base.coarse, target),
             ),
-            self._shape(fine.coarse, base.coarse),
-            self._shape(fine.coarse, target),
+            self._shape(fine.coarse, base.coarse, base.coarse),
+            self._shape(fine.coarse, base.coarse, target),
         )
 
-    def _shape(self, source: Discretization, at: Discretization) -> Tensor:
-        moments = [
-            domain_moments(source, at, factor * self.radius, self.measure_dimension)
-            for factor in (2 / 3, 4 / 3)
-        ]
-        return torch.cat([at.points, *moments], 1)
+    def _shape(
+        self, fine: Discretization, base: Discretization, at: Discretization
+    ) -> Tensor:
+        """Positions, and moments over balls of four spacings of the lattices."""
+        radius, m = self.radius, self.measure_dimension
+        near = domain_moments(fine, at, 2 / 3 * radius, m)
+        far = domain_moments(base, at, 4 / 3 * radius, m)
+        return torch.cat([at.points, near, far], 1)
 
     def forward(self, u: Tensor, plan: FourierOperatorPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
