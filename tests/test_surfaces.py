@@ -104,7 +104,7 @@ def test_the_job_learns_and_leaves_its_files(example, tmp_path, monkeypatch):
     """
     monkeypatch.setattr(example("screened"), "FINE", 24)
     learn, sets = example("learn"), example("sets")
-    errors = learn.main(tmp_path, learn.Job(4, 4, 1, 1, seconds=3))
+    errors = learn.main(tmp_path, learn.Job(3, 3, 1, 1, seconds=1.5))
     for name in ("errors.md", "surface.png", "surface.safetensors"):
         assert (tmp_path / name).stat().st_size > 0
     assert load_model(tmp_path / "surface.safetensors").targets[0].name == "potential"

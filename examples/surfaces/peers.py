@@ -112,7 +112,7 @@ def peer(name: str, n_parameters: int, radius: float) -> EdgeNetwork:
         size = {"blocks": 8, "neighbours": 7, "radius": radius}
         return EdgeNetwork(PEERS[name], 1, 1, width, **size)
 
-    widths = range(8, 97)
+    widths = range(8, 97, 2)
     found = min(widths, key=lambda w: abs(parameters(network(w)) - n_parameters))
     torch.manual_seed(0)
     return network(found)
