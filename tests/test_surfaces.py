@@ -17,6 +17,9 @@ import torch
 from isofield.discretization import from_mesh
 from isofield.generation import icosphere, random_surface
 from isofield.model_file import load_model
+from isofield.models import ZernikeNet
+from isofield.surrogate import Surrogate
+from isofield.train import Schedule
 
 FOLDER = Path(__file__).parents[1] / "examples" / "surfaces"
 
@@ -96,6 +99,26 @@ def test_renumbering_keeps_the_surface(example):
     }
 
 
+def test_passes_fill_the_time(example, monkeypatch):
+    """With a clock of half a second per case and 2 per case and pass.
+
+    So 16 cases take 8 + 32 p seconds in p passes, 200 of them in the 6 first.
+    """
+    fair, clock = example("fair"), [0.0]
+
+    def fitted(model, cases, *, schedule, **options):
+        clock[0] += len(cases) * (0.5 + 2 * schedule.epochs)
+
+    monkeypatch.setattr(fair, "fit", fitted)
+    monkeypatch.setattr(fair.time, "process_time", lambda: clock[0])
+    mesh = random_surface(0, 3).with_point_data({"f": np.arange(92.0)})
+    model = Surrogate.for_cases(
+        [mesh], ["f"], ["f"], architecture="ZernikeNet", width=4
+    )
+    for seconds, passes in ((200.0, 6), (40.0, 1), (1.0, 1)):
+        assert fair.passes_for(seconds, model, [mesh] * 16, Schedule()) == passes
+
+
 @pytest.mark.filterwarnings("ignore::isofield.surrogate.ExtrapolationWarning")
 def test_the_job_learns_and_leaves_its_files(example, tmp_path, monkeypatch):
     """Better than the mean of the potential on a surface that it has never seen.
@@ -104,7 +127,12 @@ def test_the_job_learns_and_leaves_its_files(example, tmp_path, monkeypatch):
     """
     monkeypatch.setattr(example("screened"), "FINE", 24)
     learn, sets = example("learn"), example("sets")
-    errors = learn.main(tmp_path, learn.Job(3, 3, 1, 1, seconds=1.5))
+    # not as many passes as a busy machine makes in some time; few for the peers
+    passes = {ZernikeNet: 20}
+    monkeypatch.setattr(
+        learn, "passes_for", lambda _, model, *rest: passes.get(type(model.network), 2)
+    )
+    errors = learn.main(tmp_path, learn.Job(3, 3, 1, 1))
     for name in ("errors.md", "surface.png", "surface.safetensors"):
         assert (tmp_path / name).stat().st_size > 0
     assert load_model(tmp_path / "surface.safetensors").targets[0].name == "potential"
