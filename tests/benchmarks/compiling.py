@@ -15,28 +15,26 @@ from isofield.generation import {shape}
 from isofield.operators import conservative, linear
 
 torch.set_num_threads(1)
-start = time.perf_counter()
+start = time.process_time()
 import numba
-imported = time.perf_counter() - start
+imported = time.process_time() - start
 mesh, other = {shape}({n}, jitter=0.2), {shape}({m})
 points = torch.rand(60_000, mesh.points.shape[1], dtype=torch.float64)
 seconds = []
 for call in (lambda: linear(mesh, points), lambda: conservative(mesh, other)):
-    start = time.perf_counter()
+    start = time.process_time()
     call()
-    first = time.perf_counter() - start
-    start = time.perf_counter()
+    first = time.process_time() - start
+    start = time.process_time()
     call()
-    seconds.append(first - (time.perf_counter() - start))
+    seconds.append(first - (time.process_time() - start))
 print(imported, *seconds)
 """
 
 
 def tables() -> Iterator[Table]:
     """In processes of their own: without a cache, then with the one just written."""
-    table = Table(
-        title="numba: seconds of the first call that a later one does not take"
-    )
+    table = Table(title="numba: CPU seconds of a first call beyond those of a second")
     for column in ("dimension", "cache", "import numba", "linear", "conservative"):
         table.add_column(column, justify="right")
     for dimension, shape, n, m in ((2, "square", 100, 80), (3, "box", 12, 10)):

@@ -10,6 +10,7 @@ from rich.table import Table
 from isofield import Mesh
 from isofield.generation import box, square
 from isofield.operators import conservative
+from tests.benchmarks.linear_transfer import without_numba
 from tests.benchmarks.neighbours import medians
 
 NAMES = {"triangle": medcoupling.NORM_TRI3, "tetra": medcoupling.NORM_TETRA4}
@@ -24,6 +25,7 @@ def tables() -> Iterator[Table]:
         "MEDCoupling",
         "isofield",
         "ratio",
+        "torch alone",
         "difference",
     ):
         table.add_column(column, justify="right")
@@ -45,6 +47,7 @@ def _row(source: Mesh, target: Mesh, repeat: int) -> list[str]:
         {
             "MEDCoupling": lambda: _remapped(*made),
             "isofield": lambda: conservative(source, target),
+            "plain": without_numba(lambda: conservative(source, target)),
         },
         repeat,
     )
@@ -53,13 +56,14 @@ def _row(source: Mesh, target: Mesh, repeat: int) -> list[str]:
     measures = ours.target.weights.numpy() if ours.target else None
     scaled = ours.matrix().multiply(np.asarray(measures)[:, None])
     difference = abs(scaled - theirs).max() / theirs.max()
-    a, b = seconds.values()
+    a, b, c = seconds.values()
     return [
         f"{len(nodes):,} {kind}",
         f"{len(target.cells[kind]):,}",
         f"{a:.2f}",
         f"{b:.2f}",
         f"{b / a:.2f}",
+        f"{c / a:.2f}",
         f"{difference:.0e}",
     ]
 
