@@ -51,7 +51,13 @@ def main(folder: Path, n_cases: int, epochs: int) -> None:
     train = read_back(generate(folder / "cases", cases(0, n_cases)))
     train += [mirrored(case) for case in train]
     checks = read_back(generate(folder / "validation", cases(10_000, 16)))
-    model = Surrogate.for_cases(train, INPUTS, TARGETS, similarity=SIMILARITY)
+    model = Surrogate.for_cases(
+        train,
+        INPUTS,
+        TARGETS,
+        architecture="FourierOperator",
+        similarity=SIMILARITY,
+    )
     training = folder / "training"
     schedule = Schedule(epochs=epochs)
     fit(model, train, validation=checks, schedule=schedule, directory=training)
@@ -116,6 +122,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("demo-output"))
     parser.add_argument("--cases", type=int, default=240)
-    parser.add_argument("--epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=40)
     options = parser.parse_args()
     main(options.folder, options.cases, options.epochs)
