@@ -308,10 +308,11 @@ for the size of edges that goes with it. MMG alone makes plane, surface and volu
 meshes with their named parts and creases. pyacvd makes the most even triangles of
 closed smooth surfaces, and rounds creases and borders off. fast-simplification is by
 far the fastest; it keeps creases, not borders, and its triangles are long and thin.
-Both do surfaces alone. gmsh makes the best plane triangles; it finds surfaces again by their
-angles and splits closed ones, parts whose border is smooth are lost to it, and the
-regions of a volume have to be put together by hand. pyacvd and fast-simplification are
-under the MIT licence, gmsh under the GPL, mmgpy under the MIT licence around MMG, LGPL.
+Both do surfaces alone. gmsh makes the best plane triangles; it finds surfaces again by
+their angles and splits closed ones, parts whose border is smooth are lost to it, and
+the regions of a volume have to be put together by hand. pyacvd and fast-simplification
+are under the MIT licence, gmsh under the GPL, mmgpy under the MIT licence around MMG,
+LGPL.
 """
 CLOUDS = """## Clouds
 
