@@ -147,7 +147,7 @@ def unsafe(source: str) -> list[str]:
     "path", sorted(SOURCE.rglob("*.py")), ids=lambda p: str(p.relative_to(SOURCE))
 )
 def test_no_module_reads_or_writes_pickles(path):
-    assert unsafe(path.read_text()) == []
+    assert unsafe(path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import locale
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,19 @@ def test_the_log_can_be_read(learned):
     ]
     assert list(rows[0]) == expected
     assert [{k: float(v) for k, v in row.items()} for row in rows] == history.rows
+
+
+def test_the_log_takes_names_of_any_letters(blobs, tiny, tmp_path):
+    """Where the system's own encoding knows ASCII alone: libraries may set it so."""
+    cases = [case.with_point_data({"σ": case.point_data["s"]}) for case in blobs[:2]]
+    model = tiny(cases, targets=("σ",))
+    before = locale.setlocale(locale.LC_CTYPE)
+    locale.setlocale(locale.LC_CTYPE, "C")
+    try:
+        fitted(model, cases, directory=tmp_path, schedule=replace(SHORT, epochs=1))
+    finally:
+        locale.setlocale(locale.LC_CTYPE, before)
+    assert "train σ" in (tmp_path / "log.csv").read_text(encoding="utf-8")
 
 
 def test_the_folder_holds_two_files(learned):

@@ -213,7 +213,7 @@ class Run:
         replaced(self.directory / "log.csv", self._write_log)
 
     def _write_log(self, path: Path) -> None:
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
