@@ -72,7 +72,7 @@ def coarsen(
     dimension = mesh.dimension
     if not n_points > dimension:
         raise ValueError(f"n_points: expected at least {dimension + 1}, got {n_points}")
-    shape = mean_edges(mesh) if graded else np.ones(len(mesh.points))
+    shape = _mean_edges(mesh) if graded else np.ones(len(mesh.points))
     measure = _measures(mesh.points, mesh.cells[kind], kind).sum()
     scale = measure / (_PER_POINT[kind] * n_points)
     start = float(np.log(scale) / dimension)
@@ -129,8 +129,9 @@ def remesh(
     with a warning. Cells of lower dimension may be turned round; a facet between two
     cells of the same sets is named once.
 
-    O(N + M) for M new points in practice, about 10 µs to 100 µs a point. MMG says
-    nothing on the console; it counts in 32 bits.
+    O(N + M) for M new points in practice: about 30 µs for each of both with triangles,
+    0.14 ms with tetrahedra. What is made does not depend on the numbering of `mesh`.
+    MMG counts in 32 bits, and says on stderr where it fails.
 
     Raises `MeshError` for other cell types, faulty cells and where MMG gives up,
     `ValueError` for sizes that are not positive lengths, `ImportError` where MMG is not
@@ -154,7 +155,7 @@ def remesh(
     return with_fields(replace(made, field_data=mesh.field_data), values)
 
 
-def mean_edges(mesh: Mesh) -> np.ndarray:
+def _mean_edges(mesh: Mesh) -> np.ndarray:
     """(N,) the mean length of the edges at each point of a mesh."""
     graph = mesh_graph(mesh)
     a, b = graph.edge_index.numpy()

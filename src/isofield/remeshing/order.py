@@ -11,8 +11,8 @@ def mixed(mesh: Labelled) -> tuple[Labelled, np.ndarray]:
     """The same mesh in a random order, and the new number (N,) of each point.
 
     MMG visits points and cells one after the other and compares with what the last
-    step left. In the order of a grid one point is pushed on by the next: borders
-    drift, and holes in the plane were seen to close. In a random order they stay.
+    step left. In the order of a grid one point is pushed on by the next, and cells
+    become flat that do not in a random order.
 
     Points are drawn after they were sorted by their coordinates, cells are sorted by
     the numbers of their points, so that the order, and what MMG makes, does not depend
