@@ -74,10 +74,10 @@ def test_order_is_one_above_the_degree(degree: int, spacing: str):
 
 @pytest.mark.parametrize("shape", ["triangle", "tetra"])
 def test_quadratics_and_linears_are_reproduced(shape):
-    build = square if shape == "triangle" else box
-    source = quadratic(build(4, shape, jitter=0.1, seed=1))
-    target = quadratic(build(3, shape, jitter=0.1, seed=2))
-    for given, power in ((source, 2), (build(4, shape, jitter=0.1, seed=1), 1)):
+    build, n = (square, 4) if shape == "triangle" else (box, 3)
+    source = quadratic(build(n, shape, jitter=0.1, seed=1))
+    target = quadratic(build(n - 1, shape, jitter=0.1, seed=2))
+    for given, power in ((source, 2), (build(n, shape, jitter=0.1, seed=1), 1)):
         operator = l2_projection(given, target)
 
         def field(x, p=power):
