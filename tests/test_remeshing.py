@@ -28,6 +28,8 @@ from isofield.generation import (
 from isofield.io import read, write
 from isofield.mesh import Mesh, MeshError
 from isofield.remeshing import coarsen, mmg, remesh
+from isofield.remeshing.features import sharp_points
+from isofield.remeshing.labels import labelled
 from isofield.topology import boundary_facets, first_numbers
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -245,6 +247,16 @@ def test_lone_points_stay_where_they_are():
     assert len(new.points) < 100
 
 
+def test_sets_of_points_of_the_border_take_none_inside():
+    """A cell in a corner has all of its points on the border, but is not in the set."""
+    mesh = square(7)
+    mesh = replace(mesh, point_sets={"skin": mesh.boundary_points()})
+    assert np.isin(mesh.cells["triangle"], mesh.boundary_points()).all(1).any()
+    for h in (0.05, 0.3):
+        new = remesh(mesh, h)
+        assert np.array_equal(new.point_sets["skin"], new.boundary_points())
+
+
 def test_sets_of_points_inside_go_with_their_cells():
     """All points of some cells become all points of the new cells there."""
     mesh = square(24)
@@ -336,6 +348,47 @@ def test_a_facet_between_cells_of_the_same_sets_is_named_once():
     new = remesh(replace(mesh, facet_sets={"line": np.array(pairs)}), 0.2)
     assert facet_set_measures(new)["line"] == pytest.approx(1, rel=1e-13)
     assert (new.points[facet_nodes(new, "line")][:, :, 0] == 0.5).all()
+
+
+def test_sharp_points_are_the_same_in_any_numbering():
+    """Three faces meet where a border between materials ends: such a line is smooth."""
+    for seed in range(4):
+        mesh = renumbered(STRAIGHT["volume"], seed)
+        old, _ = labelled(mesh, "tetra")
+        sharp = sharp_points(old.points, old.facets, old.facet_labels, 45.0)
+        corners = itertools.product((0.0, 0.5, 1.0), (0.0, 1.0), (0.0, 1.0))
+        found = {tuple(point) for point in mesh.points[sharp]}
+        assert found == set(corners)
+
+
+@pytest.mark.parametrize("h", [0.06, 0.15, 0.4])
+def test_parts_of_straight_sides_end_where_they_ended(h):
+    """Names that change in the middle of a side, where no other line meets it."""
+    mesh = square(24)
+    (facets,) = boundary_facets(mesh.cells, 2)
+    middle = mesh.points[facets.nodes].mean(1)
+    pairs = np.stack([facets.cells, facets.places], axis=1)
+    bottom = middle[:, 1] == 0
+    sets = {
+        "left": pairs[bottom & (middle[:, 0] < 1 / 3)],
+        "right": pairs[bottom & (middle[:, 0] > 0.25)],
+    }
+    new = remesh(replace(mesh, facet_sets=sets), h)
+    expected = {"left": 1 / 3, "right": 0.75}
+    assert facet_set_measures(new) == pytest.approx(expected, rel=1e-13)
+
+
+def test_parts_of_faces_keep_their_corners():
+    mesh = STRAIGHT["volume"]
+    (facets,) = boundary_facets(mesh.cells, 3)
+    x = mesh.points[facets.nodes].mean(1)
+    pairs = np.stack([facets.cells, facets.places], axis=1)
+    patch = (x[:, 2] == 0) & (np.abs(x[:, :2] - 0.5) < 1 / 3).all(axis=1)
+    new = remesh(replace(mesh, facet_sets={"patch": pairs[patch]}), 0.5)
+    assert facet_set_measures(new) == pytest.approx({"patch": 4 / 9}, rel=1e-13)
+    x, y, z = new.points[facet_nodes(new, "patch")].reshape(-1, 3).T
+    assert max(np.abs(x - 0.5).max(), np.abs(y - 0.5).max()) < 1 / 3 + 1e-14
+    assert not z.any()
 
 
 def annulus(n: int) -> Mesh:

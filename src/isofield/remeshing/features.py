@@ -12,23 +12,21 @@ def sharp_points(
 ) -> np.ndarray:
     """Numbers of the points at which lines end, meet, turn sharply or change label.
 
-    The lines are the facets (F, 2) themselves or, for triangles (F, 3), the edges
-    that do not belong to exactly two of them, between two labels, or where the normals
-    differ by more than `angle`. points : (N, d). labels : (F,). angle : degrees.
+    The lines are the facets (F, 2) themselves or, for triangles (F, 3), their
+    `feature_edges`. points : (N, d). labels : (F,). angle : degrees.
     """
     if facets.shape[1] == 2:
         return _corners(points, facets, labels, angle)
-    edges, sides = feature_edges(points, facets, labels, angle)
-    return _corners(points, edges, sides, angle)
+    edges = feature_edges(points, facets, labels, angle)
+    # where triangles on a line change their label, another line meets it
+    return _corners(points, edges, np.zeros(len(edges)), angle)
 
 
 def feature_edges(
     points: np.ndarray, triangles: np.ndarray, labels: np.ndarray, angle: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The edges (E, 2) at which triangles (F, 3) are not smooth, and a label of each.
-
-    The label (E,) stands for the labels of all triangles at the edge, as one number.
-    """
+) -> np.ndarray:
+    """The edges (E, 2) of triangles (F, 3) that do not belong to exactly two of them,
+    lie between two labels, or where normals differ by more than `angle`."""
     edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
     first, inverse = number_rows(edges)
     count = np.bincount(inverse, minlength=len(first))
@@ -46,22 +44,7 @@ def feature_edges(
     cosine = (normals[a] * normals[b]).sum(axis=1) * np.where(along, 1.0, -1.0)
     rough = (count != 2) | (labels[a] != labels[b])
     rough |= cosine < np.cos(np.radians(angle))
-    return edges[first][rough], _gathered(inverse, count, labels)[rough]
-
-
-def _gathered(edge: np.ndarray, count: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """One number for each edge, equal where the sorted labels of its triangles are.
-
-    edge : (3 F,) the edge of each side of each triangle.
-    """
-    label = np.repeat(labels, 3)
-    ordered = label[np.lexsort((label, edge))]
-    start, number = np.cumsum(count) - count, np.zeros(len(count), dtype=np.int64)
-    for k in range(count.max(initial=0)):
-        there = k < count
-        step = np.where(there, ordered[np.where(there, start + k, 0)] + 1, 0)
-        number = number_rows(np.stack([number, step], axis=1))[1]
-    return number
+    return edges[first][rough]
 
 
 def _runs_forward(
