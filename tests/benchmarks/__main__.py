@@ -11,7 +11,8 @@ from tests import benchmarks
 
 
 def main() -> None:
-    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
+    found = pkgutil.iter_modules(benchmarks.__path__)
+    names = [module.name for module in found if not module.ispkg]
     names = sys.argv[1:] or [name for name in names if not name.startswith("__")]
     torch.set_num_threads(1)
     console = Console(width=100)
