@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from isofield import generation
 from isofield.data import FieldError, Sample
 from isofield.loss import relative_h1
-from isofield.mesh import MeshError
+from isofield.mesh import Mesh, MeshError
 from isofield.train import CHECKPOINT, Schedule, TrainingError, evaluate, fit
 from isofield.train import run as runs
 from isofield.train.progress import Progress
@@ -35,6 +35,14 @@ def fitted(model, cases, **options):
 
 def weights(model) -> torch.Tensor:
     return torch.cat([p.detach().ravel() for p in model.network.parameters()])
+
+
+def interior(case: Mesh) -> Mesh:
+    """The points that are not on the boundary, without cells, with their fields."""
+    outer = case.boundary().cells["line"]
+    inner = np.setdiff1d(np.arange(len(case.points)), outer)
+    fields = {name: values[inner] for name, values in case.point_data.items()}
+    return Mesh(case.points[inner], point_data=fields, field_data=case.field_data)
 
 
 def numbers(history) -> list[dict]:
@@ -711,3 +719,26 @@ def test_a_batch_of_mixed_sizes_is_the_mean_over_samples(loaded, tiny):
     history = fitted(model, cases, schedule=Schedule(epochs=1, nodes=10**6, rate=0.0))
     row = history.rows[0]
     assert_allclose([row["train u"], row["train s"]], expected, rtol=1e-5)
+
+
+# --- clouds -------------------------------------------------------------------------
+
+
+def test_clouds_inside_their_domains_are_measured_as_such(blobs, tiny, tmp_path):
+    """In the log as in `evaluate`, and a checkpoint knows which word was given."""
+    clouds = [interior(case) for case in blobs[:3]]
+    still = Schedule(epochs=1, nodes=10_000, rate=1e-12)
+    found = {}
+    for touching in (True, False):
+        model = tiny(clouds, cloud_on_boundary=touching)
+        options = {"schedule": still, "cloud_on_boundary": touching}
+        row = fitted(model, clouds, directory=tmp_path, **options).rows[0]
+        samples = [model.sample(c, cloud_on_boundary=touching) for c in clouds]
+        expected = evaluate(model, samples).mean(0)
+        assert_allclose([row["train u"], row["train s"]], expected, rtol=1e-4)
+        found[touching] = expected
+        (tmp_path / CHECKPOINT).unlink()
+    assert not np.allclose(found[True], found[False], rtol=1e-3)
+    fitted(model, clouds, directory=tmp_path, **options)
+    with pytest.raises(TrainingError):
+        fitted(model, clouds, directory=tmp_path, schedule=still)

@@ -66,6 +66,7 @@ class Surrogate:
         names: Sequence[str] | None = None,
         similarity: Mapping[str, str] | None = None,
         seed: int = 0,
+        cloud_on_boundary: bool = True,
         **arguments: Any,
     ) -> Self:
         """An untrained model that fits these cases.
@@ -78,8 +79,9 @@ class Surrogate:
 
         names : of the cases, for errors. similarity : the natural size of targets as
         products of inputs, `{"displacement": "load / young_modulus"}`: they are learned
-        in that unit (see `Similarity`). arguments : of the architecture. Raises
-        `FieldError` where a case lacks a field, or has it or cells in other dimensions.
+        in that unit (see `Similarity`). cloud_on_boundary : False where clouds among the
+        cases lie strictly inside their domains (see `sample`). arguments : of the
+        architecture. Raises `FieldError` where a case lacks a field, or has it or cells in other dimensions.
         """
         if not cases:
             raise ValueError("expected at least one case to train on, got none")
@@ -98,7 +100,7 @@ class Surrogate:
         specified = check_same_fields(cases, [inputs, targets], at, names)
         m = measure_dimension(cases, names)
         domains = [
-            discretized(case, at, name, m)
+            discretized(case, at, name, m, cloud_on_boundary)
             for case, name in zip(cases, names, strict=True)
         ]
         frame = Frame.around(domains, m)

@@ -19,6 +19,15 @@ Device = Annotated[
     ),
 ]
 
+CloudInside = Annotated[
+    bool,
+    typer.Option(
+        "--cloud-inside",
+        help="The points of meshes without cells all lie strictly inside their "
+        "domain, none on the boundary; a mesh with cells needs no such word.",
+    ),
+]
+
 
 def names(values: Sequence[str], option: str) -> list[str]:
     """The names in one or several lists with commas between them.

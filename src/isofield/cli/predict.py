@@ -41,14 +41,7 @@ def predict(
             "times.",
         ),
     ] = None,
-    cloud_inside: Annotated[
-        bool,
-        typer.Option(
-            "--cloud-inside",
-            help="The points of a MESH without cells all lie strictly inside its "
-            "domain, none on the boundary; a MESH with cells needs no such word.",
-        ),
-    ] = False,
+    cloud_inside: options.CloudInside = False,
     device: options.Device = None,
     step: files.Step = None,
     lossy: files.Lossy = False,

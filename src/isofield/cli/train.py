@@ -122,6 +122,7 @@ def train(
             "the cases; without it three spacings of the coarsest case.",
         ),
     ] = None,
+    cloud_inside: options.CloudInside = False,
     device: options.Device = None,
     loss: Annotated[
         Loss, typer.Option("--loss", help="Error that is minimized.")
@@ -186,6 +187,7 @@ def train(
         architecture=architecture.value,
         similarity=products,
         seed=seed,
+        cloud_on_boundary=not cloud_inside,
         **network,
     )
     if restart:
@@ -199,6 +201,7 @@ def train(
         device=device,
         loss=loss.value,
         precision=precision.value,
+        cloud_on_boundary=not cloud_inside,
     )
     save_model(output, model)
     (folder / CHECKPOINT).unlink(missing_ok=True)

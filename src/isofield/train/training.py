@@ -39,6 +39,7 @@ def fit(
     loss: Literal["l2", "h1"] = "l2",
     progress: bool = True,
     names: Sequence[str] | None = None,
+    cloud_on_boundary: bool = True,
 ) -> History:
     """Train a model on cases of any sizes and shapes together.
 
@@ -54,7 +55,8 @@ def fit(
     and ends with the same weights as one that never stopped. device : "cuda" where
     there is one, else "cpu". precision : "bf16" runs the dense products in bfloat16;
     sums over points stay in float32. names : of the cases and then of those for
-    validation, for errors.
+    validation, for errors. cloud_on_boundary : False where clouds among all these lie
+    strictly inside their domains (see `Surrogate.sample`).
 
     Raises `TrainingError` where a target is zero everywhere in a case, a loss is no
     number, or the checkpoint found is of another model, schedule or set of cases.
@@ -78,10 +80,13 @@ def fit(
             *_counted("case", cases),
             *_counted("validation case", validation),
         ]
-        train = _prepared(model, cases, names[: len(cases)], bars, slopes)
-        check = _prepared(model, validation, names[len(cases) :], bars)
+        how = {"with_gradient": slopes, "cloud_on_boundary": cloud_on_boundary}
+        train = _prepared(model, cases, names[: len(cases)], bars, how)
+        how["with_gradient"] = False
+        check = _prepared(model, validation, names[len(cases) :], bars, how)
         sizes = [[len(sample.weights) for sample in part] for part in (train, check)]
         job = {"loss": loss, "precision": precision, "sizes": sizes}
+        job["cloud_on_boundary"] = cloud_on_boundary
         run = Run(model, schedule, device, precision, directory, job)
         run.resume()
         task = bars.add("Training", schedule.epochs, run.epoch)
@@ -97,14 +102,14 @@ def _prepared(
     cases: Sequence[Mesh],
     names: Sequence[str],
     bars: Progress,
-    with_gradient: bool = False,
+    how: Mapping[str, bool],
 ) -> list[Sample]:
     if not cases:
         return []
     task = bars.add("Preparing cases", len(cases))
     samples = []
     for case, name in zip(cases, names, strict=True):
-        samples.append(model.sample(case, with_gradient=with_gradient, where=name))
+        samples.append(model.sample(case, where=name, **how))
         _check_relative(model, case, name)
         bars.advance(task)
     return samples
