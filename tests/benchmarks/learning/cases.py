@@ -34,7 +34,7 @@ class Task:
     sample : a case's mesh with all fields; `<target>_p1` where there is one is the
     solution by linear elements on that mesh itself. linear_in : the inputs in which the
     targets are linear. train : form -> cases. tests : set -> cases, the same shapes and
-    sources in every set.
+    sources in every set. resolutions : the sets that differ in size alone.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Task:
     sample: Callable[[Case], Mesh]
     train: Mapping[str, tuple[Case, ...]]
     tests: Mapping[str, tuple[Case, ...]]
+    resolutions: tuple[str, ...]
 
 
 def renumbered(mesh: Mesh, seed: int) -> Mesh:

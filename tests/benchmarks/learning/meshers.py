@@ -23,7 +23,8 @@ def centroidal(
     """
     points, fixed = points.copy(), len(held)
     for _ in range(PASSES):
-        owner = KDTree(np.concatenate([held, points])).query(places)[1] - fixed
+        near = KDTree(np.concatenate([held, points])).query(places)[1]
+        owner = np.asarray(near) - fixed
         mine = owner >= 0
         total = np.bincount(owner[mine], mass[mine], len(points))
         for axis, x in enumerate(places[mine].T):

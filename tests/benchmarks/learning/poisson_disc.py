@@ -26,6 +26,8 @@ REFINEMENTS = 7  # of the truth's mesh: 4 ** 8 triangles
 GRADING = 4.0  # largest over smallest spacing
 BULGE = 0.1  # of the truth's cells: points between the rim and its chords
 
+SIZES = (250, 500, 1000, 2000, 4000, 8000, 10_000)  # of the meshes to test on
+
 INPUTS, TARGETS, LINEAR_IN = ("source",), ("potential",), ("source",)
 
 
@@ -151,8 +153,7 @@ def _tests() -> dict[str, tuple[Case, ...]]:
             for i in range(12)
         )
 
-    sizes = (250, 500, 1000, 2000, 4000, 8000, 10_000)
-    found = {f"{n:,} nodes": cases(n) for n in sizes}
+    found = {f"{n:,} nodes": cases(n) for n in SIZES}
     return found | {
         "graded to centre": cases(1000, "centre"),
         "graded to rim": cases(1000, "rim"),
@@ -171,4 +172,5 @@ TASK = Task(
     _sample,
     _train(),
     _tests(),
+    tuple(f"{n:,} nodes" for n in SIZES),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -46,7 +46,7 @@ def samples(
 
 def made(
     name: str,
-    parts: dict[str, Sequence[Case]],
+    parts: Mapping[str, Sequence[Case]],
     folder: Path = FOLDER,
     processes: int = PROCESSES,
 ) -> list[Path]:

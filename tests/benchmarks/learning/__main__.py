@@ -1,0 +1,85 @@
+"""Make data, train, test and report.
+
+    python -m tests.benchmarks.learning --task poisson_disc --form fixed \\
+        --model FourierOperator --seconds 480
+    python -m tests.benchmarks.learning --task poisson_disc --data
+    python -m tests.benchmarks.learning --report
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from isofield.train import Schedule
+from tests.benchmarks.learning import report, storage
+from tests.benchmarks.learning.peers import PEERS
+from tests.benchmarks.learning.training import Job, result
+
+RESULTS = "results.jsonl"
+PEERS_RATE = 1e-3  # of their authors
+PEERS_NODES = 8000  # per batch, 8 meshes of 1,000
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The program; everything lands in `--folder`, the report in `--docs`."""
+    given = _parser().parse_args(arguments)
+    torch.set_num_threads(1)  # CPU time is then that of work, not of waiting
+    if given.report:
+        titles = {name: storage.task(name).title for name in storage.TASKS}
+        report.report(given.folder / RESULTS, given.docs, titles)
+        return
+    for name in given.task or storage.TASKS:
+        task = storage.task(name)
+        forms = [given.form] if given.form else list(task.train)
+        parts = {form: task.train[form] for form in forms} | dict(task.tests)
+        storage.made(name, parts, given.folder, given.processes)
+        if given.data:
+            continue
+        tests = {part: storage.samples(name, part, given.folder) for part in task.tests}
+        for form in forms:
+            cases = storage.samples(name, form, given.folder)
+            for model in given.model:
+                line = result(task, form, _job(model, given), cases, tests)
+                report.append(given.folder / RESULTS, line)
+                print(json.dumps(line, indent=1))
+
+
+def _job(model: str, given: argparse.Namespace) -> Job:
+    """The job with the options given, else the defaults of the library or the peers."""
+    schedule, peer = Schedule(), model in PEERS
+    rate = given.rate or (PEERS_RATE if peer else schedule.rate)
+    nodes = given.nodes or (PEERS_NODES if peer else schedule.nodes)
+    schedule = Schedule(rate=rate, nodes=nodes, seed=given.seed)
+    one_mesh = model.startswith("GINO (")
+    return Job(model, given.seconds, given.arguments, schedule, given.seed, one_mesh)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.learning",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--task", nargs="*", choices=storage.TASKS, help="all where none is named")
+    add("--form", help="which training samples; all forms where none is named")
+    add("--model", nargs="*", default=["FourierOperator"])
+    add("--arguments", type=json.loads, default={}, help="'{\"width\": 64}'")
+    add("--seconds", type=float, default=480.0, help="of CPU time for the steps")
+    add("--rate", type=float, help="highest learning rate")
+    add("--nodes", type=int, help="points per batch")
+    add("--seed", type=int, default=0)
+    add("--folder", type=Path, default=storage.FOLDER)
+    add("--docs", type=Path, default=Path("docs"))
+    add("--processes", type=int, default=storage.PROCESSES)
+    add("--data", action="store_true", help="make the data, train nothing")
+    add("--report", action="store_true", help="write tables and curves, train nothing")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

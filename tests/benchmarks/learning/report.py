@@ -1,0 +1,137 @@
+"""The results as lines of JSON, tables in Markdown and curves."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from isofield.files import replaced
+
+Line = dict[str, Any]
+OWN = "linear elements on the sample's own mesh"
+
+
+def append(path: Path, line: Line) -> None:
+    """One more result, written at once: two processes may append to one file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = (json.dumps(line) + "\n").encode()
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(file, text)
+    finally:
+        os.close(file)
+
+
+def latest(path: Path) -> dict[tuple[str, str], list[Line]]:
+    """(task, form) -> the last line of each model, as they first came.
+
+    Raises `ValueError` for a line that is no JSON, by its number.
+    """
+    found: dict[tuple[str, str], dict[str, Line]] = {}
+    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        found.setdefault((line["task"], line["form"]), {})[_label(line)] = line
+    return {key: list(lines.values()) for key, lines in found.items()}
+
+
+def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
+    """Writes `benchmark.md` and `benchmark.png`. titles : of the tasks, by name."""
+    groups = latest(results)
+    parts = [
+        "# What networks make of solvers' data",
+        "Mean relative L2 error in the measure on new samples. Every network trained "
+        "for the CPU time in its column on one core; targets come from solutions on "
+        "meshes much finer than the samples'. Reproduce with "
+        "`python -m tests.benchmarks.learning --task NAME --model NAME`.",
+        "![Error against resolution](benchmark.png)",
+    ]
+    for (name, form), lines in groups.items():
+        title = f"{titles.get(name, name)} ({form})"
+        parts += [f"## {title}", _table(_facts(lines))]
+        for target in _targets(lines):
+            parts += [f"Error of `{target}`:", _table(_errors(lines, target))]
+    text = "\n\n".join(parts) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    replaced(folder / "benchmark.md", lambda p: p.write_text(text, encoding="utf-8"))
+    replaced(folder / "benchmark.png", lambda p: _curves(p, groups, titles))
+
+
+def _label(line: Line) -> str:
+    """The model, with what is not its default."""
+    arguments = [f"{key}={value}" for key, value in line["arguments"].items()]
+    return " ".join([line["model"], *arguments])
+
+
+def _targets(lines: Sequence[Line]) -> list[str]:
+    return list(next(iter(lines[0]["errors"].values())))
+
+
+def _facts(lines: Sequence[Line]) -> list[list[str]]:
+    head = ["model", "parameters", "CPU time", "steps", "s per step", "preparing"]
+    rows = [[*head, "training error"]]
+    for line in lines:
+        rows.append(
+            [
+                _label(line),
+                f"{line['parameters']:,}",
+                f"{line['seconds']:.0f} s",
+                f"{line['steps']:,}",
+                f"{line['seconds per step']:.3g}",
+                f"{line['preparing']:.0f} s",
+                f"{line['training error']:.3f}",
+            ]
+        )
+    return rows
+
+
+def _errors(lines: Sequence[Line], target: str) -> list[list[str]]:
+    """A row for every set; the last column is the solver's own error."""
+    rows = [["test set", "points", *map(_label, lines), OWN]]
+    for title, points in lines[0]["points"].items():
+        found = [line["errors"].get(title, {}).get(target) for line in lines]
+        found.append(lines[0]["own"].get(title, {}).get(target))
+        cells = ["–" if error is None else f"{error:.3f}" for error in found]
+        rows.append([title, f"{points:,.0f}", *cells])
+    return rows
+
+
+def _table(rows: list[list[str]]) -> str:
+    rule = ["---"] * len(rows[0])
+    return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])
+
+
+def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
+    """Error against points, a line for every model, the solver's own dashed."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = [(key, target) for key in groups for target in _targets(groups[key])]
+    figure = Figure((6.4, 3.8 * len(panels)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for number, ((name, form), target) in enumerate(panels, 1):
+        lines = groups[name, form]
+        axes = figure.add_subplot(len(panels), 1, number)
+        curves = [(_label(line), line["errors"], "o-") for line in lines]
+        curves.append((OWN, lines[0]["own"], "k--"))
+        for label, errors, style in curves:
+            sets = [
+                title
+                for title in lines[0]["resolutions"]
+                if target in errors.get(title, {})
+            ]
+            sets.sort(key=lines[0]["points"].get)
+            points = [lines[0]["points"][title] for title in sets]
+            axes.plot(points, [errors[t][target] for t in sets], style, label=label)
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlabel("points")
+        axes.set_ylabel(f"relative L2 error of {target}")
+        axes.set_title(f"{titles.get(name, name)} ({form})")
+        axes.legend(fontsize="small")
+    figure.savefig(path, dpi=120)

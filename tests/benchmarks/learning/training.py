@@ -1,0 +1,194 @@
+"""The same CPU time for every network, and its errors on every test set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import track
+
+from isofield import Mesh
+from isofield.data import Sample, collate, node_batches
+from isofield.discretization import from_mesh
+from isofield.loss import relative_l2
+from isofield.models import ARCHITECTURES
+from isofield.surrogate import Surrogate
+from isofield.train import Schedule, evaluate
+from isofield.train.run import Run
+from tests.benchmarks.learning.cases import Task
+from tests.benchmarks.learning.peers import PEERS
+
+PARTS = 1_000_000  # of the budget, for the schedule
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training: seconds of CPU time for its steps; preparing is timed apart.
+
+    model : one of `ARCHITECTURES` or `PEERS`. arguments : of the architecture.
+    schedule : of the optimizer; its epochs are not used. one_mesh : whether a batch
+    holds samples of one mesh, as GINO's must.
+    """
+
+    model: str
+    seconds: float
+    arguments: dict[str, Any]
+    schedule: Schedule
+    seed: int = 0
+    one_mesh: bool = False
+
+
+def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
+    """The surrogate of the task around the job's network.
+
+    Raises `ValueError` for a model that does not exist.
+    """
+    known = [*ARCHITECTURES, *PEERS]
+    if job.model not in known:
+        raise ValueError(f"model: expected one of {known}, got {job.model!r}")
+    if job.model in ARCHITECTURES:
+        return Surrogate.for_cases(
+            cases,
+            task.inputs,
+            task.targets,
+            architecture=job.model,
+            seed=job.seed,
+            **job.arguments,
+        )
+    # scales and fields do not depend on the architecture, only the network does
+    model = Surrogate.for_cases(cases, task.inputs, task.targets, width=8, blocks=1)
+    given = model.arguments
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(job.seed)
+        network = PEERS[job.model](
+            given["in_channels"],
+            given["out_channels"],
+            given["dimension"],
+            **job.arguments,
+        )
+    return replace(model, network=network, arguments={"architecture": job.model})
+
+
+def trained(
+    model: Surrogate, job: Job, samples: Sequence[Sample], progress: bool = True
+) -> dict[str, float]:
+    """Steps until the time is over, the rate down a cosine of the time that is left.
+
+    The optimizer and its step are those of `isofield.train`. Returns the steps taken,
+    seconds per step and the mean training error of the last tenth of the budget.
+    """
+    run = Run(model, job.schedule, torch.device("cpu"), "float32", None, {})
+    run.network.train()
+    late: list[float] = []
+    steps, elapsed, start = 0, 0.0, time.process_time()
+    with _bar(progress) as bar:
+        work = bar.add_task(job.model, total=job.seconds)
+        for members in _batches(samples, job):
+            part = min(int(elapsed / job.seconds * PARTS), PARTS - 1)
+            run.rate = job.schedule.rate * job.schedule.factor(part, PARTS)
+            errors = run._step(collate([samples[i] for i in members]))
+            steps, elapsed = steps + 1, time.process_time() - start
+            if elapsed > 0.9 * job.seconds:
+                late.append(float(errors.mean()))
+            bar.update(work, completed=elapsed)
+            if elapsed >= job.seconds:
+                break
+    run._check_weights()
+    model.network.eval()
+    return {
+        "steps": steps,
+        "seconds per step": elapsed / steps,
+        "training error": float(np.mean(late)),
+    }
+
+
+def _batches(samples: Sequence[Sample], job: Job) -> Iterator[list[int]]:
+    """Batches of pass after pass, without end."""
+    sizes = [len(sample.weights) for sample in samples]
+    meshes: dict[bytes, list[int]] = {}
+    for i, sample in enumerate(samples):
+        meshes.setdefault(sample.pos.numpy().tobytes(), []).append(i)  # type: ignore[union-attr]
+    epoch = 0
+    while True:
+        seed = job.schedule.seed * 100_003 + epoch
+        if job.one_mesh:
+            order = np.random.default_rng(seed).permutation(len(meshes))
+            groups = list(meshes.values())
+            for group in (groups[i] for i in order):
+                parts = node_batches([sizes[i] for i in group], job.schedule.nodes)
+                yield from ([group[i] for i in part] for part in parts)
+        else:
+            yield from node_batches(sizes, job.schedule.nodes, seed)
+        epoch += 1
+
+
+def tested(
+    model: Surrogate, task: Task, tests: dict[str, list[Mesh]]
+) -> dict[str, dict[str, float]]:
+    """Set -> target -> mean relative L2 error in the measure.
+
+    The clouds' points all lie inside the domain.
+    """
+    errors = {}
+    for title, cases in track(tests.items(), "Testing"):
+        samples = [model.sample(case, cloud_on_boundary=False) for case in cases]
+        found = evaluate(model, samples).mean(0)
+        errors[title] = dict(zip(task.targets, found.tolist(), strict=True))
+    return errors
+
+
+def result(
+    task: Task, form: str, job: Job, cases: Sequence[Mesh], tests: dict[str, list[Mesh]]
+) -> dict[str, Any]:
+    """Trains and tests: one line of the results."""
+    start = time.process_time()
+    model = untrained(task, job, cases)
+    samples = [model.sample(case, cloud_on_boundary=False) for case in cases]
+    preparing = time.process_time() - start
+    line = {
+        "task": task.name,
+        "form": form,
+        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "preparing": preparing,
+        **{key: value for key, value in asdict(job).items()},
+    }
+    line |= trained(model, job, samples)
+    return line | {"errors": tested(model, task, tests)} | own_errors(task, tests)
+
+
+def own_errors(task: Task, tests: dict[str, list[Mesh]]) -> dict[str, Any]:
+    """Of each set: its mean number of points, and the mean error of linear elements on
+    the samples' own meshes, where the task has it; which sets differ in size alone."""
+    own = {}
+    for title, cases in tests.items():
+        names = [name for name in task.targets if f"{name}_p1" in cases[0].point_data]
+        errors = {
+            name: float(np.mean([_own(case, name) for case in cases])) for name in names
+        }
+        own |= {title: errors} if errors else {}
+    points = {k: float(np.mean([len(m.points) for m in v])) for k, v in tests.items()}
+    return {"points": points, "own": own, "resolutions": list(task.resolutions)}
+
+
+def _own(case: Mesh, name: str) -> float:
+    truth, own = (
+        torch.from_numpy(case.point_data[field].reshape(len(case.points), -1))
+        for field in (name, f"{name}_p1")
+    )
+    return float(relative_l2(own, truth, from_mesh(case), [truth.shape[1]]))
+
+
+def _bar(shown: bool) -> Any:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} s of CPU time"),
+        TimeRemainingColumn(),
+        disable=not shown,
+    )
