@@ -35,8 +35,8 @@ class Job:
     errors say which pass was the best. tests : surfaces that are never seen. seconds :
     of CPU time for each network, preparing included."""
 
-    surfaces: int = 64
-    sources: int = 3
+    surfaces: int = 96
+    sources: int = 1
     checks: int = 6
     tests: int = 12
     seconds: float = 100.0
