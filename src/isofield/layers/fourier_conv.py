@@ -33,8 +33,13 @@ class FourierPlan(Plan):
 def wave_numbers(dimension: int, modes: int, period: float) -> Tensor:
     """(K, d) `2 pi n / P` for whole numbers |n| <= modes, one of n and -n; float64.
 
-    The first is 0. modes : waves along a period. period : P, length.
+    The first is 0, the first number of none is negative. modes : waves along a period.
+    period : P, length. Raises `ValueError` for others than P > 0 and modes >= 0.
     """
+    if not period > 0:
+        raise ValueError(f"period: expected a positive length, got {period}")
+    if modes < 0:
+        raise ValueError(f"modes: expected 0 or more waves, got {modes}")
     axis = torch.arange(-modes, modes + 1)
     n = torch.cartesian_prod(*[axis] * dimension).view(-1, dimension)
     # in this order -n comes as far before the middle, which is 0, as n comes after it
@@ -48,6 +53,15 @@ def waves_at(domain: Discretization, numbers: Tensor) -> Waves:
     size = torch.full_like(phase[:1], math.sqrt(2))
     size[:, (numbers == 0).all(1)] = 1
     return Waves(domain, torch.cat([size * phase.cos(), size * phase.sin()], 1))
+
+
+def wave_matrices(count: int, in_channels: int, out_channels: int) -> nn.Parameter:
+    """Random R_k, (K, C_in, 2 C_out), the real part beside the imaginary part.
+
+    Fields of these waves, of mean square 1, come out of mean square 1.
+    """
+    scale = (2 * in_channels) ** -0.5
+    return nn.Parameter(scale * torch.randn(count, in_channels, 2 * out_channels))
 
 
 class FourierConv(Operator):
@@ -85,18 +99,10 @@ class FourierConv(Operator):
         measure_dimension: int | None = None,
     ) -> None:
         super().__init__()
-        if not period > 0:
-            raise ValueError(f"period: expected a positive length, got {period}")
-        if modes < 0:
-            raise ValueError(f"modes: expected 0 or more waves, got {modes}")
         m = dimension if measure_dimension is None else measure_dimension
-        self.volume = period**m
         self.numbers = wave_numbers(dimension, modes, period)
-        scale = (2 * in_channels) ** -0.5
-        # R_k, its real part beside its imaginary part: one product serves both
-        self.coefficients = nn.Parameter(
-            scale * torch.randn(len(self.numbers), in_channels, 2 * out_channels)
-        )
+        self.volume = period**m
+        self.coefficients = wave_matrices(len(self.numbers), in_channels, out_channels)
 
     def prepare(self, source: Discretization, target: Discretization) -> FourierPlan:
         """The waves at all points, in the precision of the points."""

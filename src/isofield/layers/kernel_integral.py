@@ -49,13 +49,17 @@ def kernel_plan(
     graph = radius_graph(source, target, radius)
     from_, to = graph.edge_index
     offset = (source.points[from_] - target.points[to]) / radius
-    window = (1 - (offset * offset).sum(1)).clamp(min=0).square()
     m = source.dimension if measure_dimension is None else measure_dimension
     ball = math.pi ** (m / 2) / math.gamma(m / 2 + 1) * radius**m
     mean_window = 8 / ((m + 2) * (m + 4))
     return KernelPlan(
-        graph, offset, window * source.weights[from_] / (mean_window * ball)
+        graph, offset, window(offset) * source.weights[from_] / (mean_window * ball)
     )
+
+
+def window(offset: Tensor) -> Tensor:
+    """`(1 - rho^2)^2` of offsets (E, d) in radii, rho their length; 0 beyond 1."""
+    return (1 - (offset * offset).sum(1)).clamp(min=0).square()
 
 
 class KernelBasis(nn.Module):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -38,3 +40,37 @@ class LocalMean(Operator):
         with torch.autocast(u.device.type, enabled=False):
             u = u.to(plan.weight).contiguous()
             return sparse_product(u, plan.weight, plan.graph)
+
+
+class LocalAverage(Operator):
+    """`v(x) = int_B omega_r u dmu / int_B omega_r dmu`: the mean over what of the ball
+    lies in the domain.
+
+    As `LocalMean`, but constants are kept exactly and next to the boundary too; there
+    v(x) is the mean about a point further inside, so that it errs by O(r), not by half
+    the value.
+
+    radius, measure_dimension : see `LocalMean`. Raises `ValueError` in `prepare` where
+    targets have no source within the radius.
+    """
+
+    def __init__(self, radius: float, measure_dimension: int | None = None) -> None:
+        super().__init__()
+        self.mean = LocalMean(radius, measure_dimension)
+
+    def prepare(self, source: Discretization, target: Discretization) -> KernelPlan:
+        """Neighbours and weights that sum to 1, in the precision of the points."""
+        plan = self.mean.prepare(source, target)
+        total = plan.weight.new_zeros(len(target))
+        total = total.index_add(0, plan.graph.target, plan.weight)
+        lonely = int((total <= 0).sum())
+        if lonely:
+            raise ValueError(
+                f"{lonely} of {len(target)} targets have no source within the radius "
+                f"{self.mean.radius:.3g}: take a longer radius"
+            )
+        return replace(plan, weight=plan.weight / total[plan.graph.target])
+
+    def forward(self, u: Tensor, plan: KernelPlan) -> Tensor:
+        """(N, C) at the source points -> (M, C) at the target points."""
+        return self.mean(u, plan)

@@ -44,3 +44,21 @@ def domain_moments(
     polynomials = torch.stack(columns, 1) * plan.weight[:, None]
     moments = polynomials.new_zeros(plan.graph.n_targets, len(columns))
     return moments.index_add(0, plan.graph.target, polynomials)
+
+
+def shape_features(
+    fine: Discretization,
+    base: Discretization,
+    at: Discretization,
+    radius: float,
+    measure_dimension: int | None = None,
+) -> Tensor:
+    """(M, d + 2 K) positions, and moments of the domain near and far.
+
+    Near is within 2/3 of the radius, of the fine points; far is within 4/3, of the
+    base, coarser ones of the same domain. at : M points. measure_dimension : see
+    `kernel_plan`.
+    """
+    near = domain_moments(fine, at, 2 / 3 * radius, measure_dimension)
+    far = domain_moments(base, at, 4 / 3 * radius, measure_dimension)
+    return torch.cat([at.points, near, far], 1)

@@ -89,6 +89,32 @@ def lattice_pooling(
     )
 
 
+def pooling_by(
+    source: Discretization, points: Tensor, ptr: Tensor, graph: Graph, values: Tensor
+) -> PoolingPlan:
+    """Gather points into hats in proportion to values (E,) >= 0 of the pairs.
+
+        hat_cj = f_cj / sum_c' f_c'j,   W_c = sum_j w_j hat_cj
+
+    so that the measure is kept exactly. points : (M, d) of the coarse points, ptr :
+    of their samples. graph : from the source to them. Raises `ValueError` where a
+    source point has no coarse point to go to.
+    """
+    from_, to = graph.edge_index
+    total = values.new_zeros(len(source)).index_add(0, from_, values)
+    lonely = int((total <= 0).sum())
+    if lonely:
+        raise ValueError(
+            f"{lonely} of {len(source)} points have no coarse point within reach: take "
+            "a longer reach, or coarse points closer to each other"
+        )
+    hat = values / total[from_]
+    mass = hat * source.weights[from_]
+    weights = mass.new_zeros(len(points)).index_add(0, to, mass)
+    coarse = Discretization(points, weights, ptr)
+    return PoolingPlan(coarse, graph, hat, mass / weights[to])
+
+
 def _pooled_normals(
     source: Discretization, point: Tensor, coarse_of: Tensor, share: Tensor, count: int
 ) -> Tensor:

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from isofield.discretization import Discretization
+from isofield.layers.block import Block
 from isofield.layers.fourier_conv import FourierConv, FourierPlan, Waves
 from isofield.layers.kernel_integral import KernelPlan
 from isofield.layers.local_mean import LocalMean
-from isofield.layers.moments import domain_moments, n_moments
+from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
@@ -85,7 +86,7 @@ class FourierOperator(Operator):
         self.lift = pointwise(in_channels, width, width)
         self.shape_lift = pointwise(shape, width, width)
         self.blocks = nn.ModuleList(
-            _Block(width, FourierConv(width, width, dimension, **waves))
+            Block(width, FourierConv(width, width, dimension, **waves))
             for _ in range(blocks)
         )
         self.norm = MeasureNorm(width)
@@ -114,18 +115,13 @@ class FourierOperator(Operator):
                 self.fine_mean.prepare(fine.coarse, target),
                 self.base_mean.prepare(base.coarse, target),
             ),
-            self._shape(fine.coarse, base.coarse, base.coarse),
-            self._shape(fine.coarse, base.coarse, target),
+            *(
+                shape_features(
+                    fine.coarse, base.coarse, at, self.radius, self.measure_dimension
+                )
+                for at in (base.coarse, target)
+            ),
         )
-
-    def _shape(
-        self, fine: Discretization, base: Discretization, at: Discretization
-    ) -> Tensor:
-        """Positions, and moments over balls of four spacings of the lattices."""
-        radius, m = self.radius, self.measure_dimension
-        near = domain_moments(fine, at, 2 / 3 * radius, m)
-        far = domain_moments(base, at, 4 / 3 * radius, m)
-        return torch.cat([at.points, near, far], 1)
 
     def forward(self, u: Tensor, plan: FourierOperatorPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
@@ -133,7 +129,7 @@ class FourierOperator(Operator):
         v = pool(fine, plan.base) + self.shape_lift(plan.base_shape)
         within = FourierPlan(plan.at_base, plan.at_base)
         for block in self.blocks:
-            v = block(v, within)
+            v = block(v, plan.base.coarse, within)
         v = self.norm(v, plan.base.coarse)
         to_fine, to_base = plan.decode
         decoded = [
@@ -144,17 +140,3 @@ class FourierOperator(Operator):
         ]
         features = torch.cat(decoded, 1)
         return self.project(features) + self.skip(features)
-
-
-class _Block(nn.Module):
-    """`v + P(N v, F N v)`: N the norm, F a convolution, P a pointwise network."""
-
-    def __init__(self, width: int, conv: FourierConv) -> None:
-        super().__init__()
-        self.norm = MeasureNorm(width)
-        self.conv = conv
-        self.pointwise = pointwise(2 * width, 2 * width, width)
-
-    def forward(self, v: Tensor, within: FourierPlan) -> Tensor:
-        normed = self.norm(v, within.source.domain)
-        return v + self.pointwise(torch.cat([normed, self.conv(normed, within)], 1))

@@ -15,7 +15,7 @@ from isofield.layers.kernel_integral import (
     KernelPlan,
     Mixing,
 )
-from isofield.layers.moments import domain_moments, n_moments
+from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
@@ -103,7 +103,7 @@ class GNO(Operator):
 
     def prepare(self, source: Discretization, target: Discretization) -> GNOPlan:
         """All neighbours and poolings of a geometry, in the precision of the points."""
-        spacing = self.radius / 3
+        spacing, m = self.radius / 3, self.measure_dimension
         fine = lattice_pooling(source, spacing / 2)
         base = lattice_pooling(fine.coarse, spacing)
         levels = tuple(
@@ -125,16 +125,11 @@ class GNO(Operator):
             levels,
             integrals,
             decode,
-            self._shape(fine.coarse, base.coarse),
-            self._shape(fine.coarse, target),
+            *(
+                shape_features(fine.coarse, fine.coarse, at, self.radius, m)
+                for at in (base.coarse, target)
+            ),
         )
-
-    def _shape(self, source: Discretization, at: Discretization) -> Tensor:
-        moments = [
-            domain_moments(source, at, factor * self.radius, self.measure_dimension)
-            for factor in (2 / 3, 4 / 3)
-        ]
-        return torch.cat([at.points, *moments], 1)
 
     def forward(self, u: Tensor, plan: GNOPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from isofield.discretization import Discretization
 from isofield.layers.basis_convs import SplineConv
+from isofield.layers.block import Block
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
@@ -96,8 +97,12 @@ class SplineUNet(Operator):
         self.up = nn.ModuleList(
             conv(width, width, k + 1, "shepard") for k in range(levels - 1)
         )
-        self.falling = nn.ModuleList(_Block(width, conv, k) for k in range(levels))
-        self.rising = nn.ModuleList(_Block(width, conv, k) for k in range(levels - 1))
+        self.falling = nn.ModuleList(
+            Block(width, conv(width, width, k)) for k in range(levels)
+        )
+        self.rising = nn.ModuleList(
+            Block(width, conv(width, width, k)) for k in range(levels - 1)
+        )
         self.merge = nn.ModuleList(
             nn.Linear(2 * width, width) for _ in range(levels - 1)
         )
@@ -157,20 +162,3 @@ class SplineUNet(Operator):
             1,
         )
         return self.project(features) + self.skip(features)
-
-
-class _Block(nn.Module):
-    """`v + P(N v, K N v)` on one level."""
-
-    def __init__(self, width: int, conv, level: int) -> None:
-        super().__init__()
-        self.norm = MeasureNorm(width)
-        self.conv = conv(width, width, level)
-        self.pointwise = pointwise(2 * width, 2 * width, width)
-
-    def forward(
-        self, v: Tensor, points: Discretization, kernels: BasisOperator
-    ) -> Tensor:
-        normed = self.norm(v, points)
-        integral = self.conv(normed, kernels)
-        return v + self.pointwise(torch.cat([normed, integral], 1))
