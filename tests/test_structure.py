@@ -32,6 +32,7 @@ ORDER = [
     "charts",
     "plan",
     "operators",
+    "features",
     "resampling",
     "layers",
     "models",
