@@ -28,7 +28,8 @@ def save_model(path: str | os.PathLike, model: Surrogate) -> None:
     """Write a model; the file is complete or is not there.
 
     Tensors are the weights and the normalizers' numbers; the header holds format,
-    architecture and its arguments, fields with shapes and units, frame and envelope.
+    architecture and its arguments, fields with shapes and units, features, frame and
+    envelope.
     Nothing in it has the size of a mesh.
 
     Raises `OSError` or `ModelFileError` where it cannot be written.
@@ -45,6 +46,7 @@ def save_model(path: str | os.PathLike, model: Surrogate) -> None:
         "frame": asdict(model.frame),
         "envelope": asdict(model.envelope),
         "similarity": {k: dict(v) for k, v in model.similarity.powers.items()},
+        "features": list(model.features),
     }
     tensors = {
         f"network.{name}": value.detach().cpu().contiguous()
@@ -123,6 +125,8 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Surrogate:
         ),
         arguments=arguments,
         similarity=Similarity(header["similarity"]),
+        # models of before have none
+        features=tuple(header.get("features", ())),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -28,7 +29,8 @@ def predict(
     """The same mesh, its own points and cells, with the model's targets on it.
 
     Adds `<target>_predicted` for every target, in the target's unit, and
-    `<target>_error`, the prediction minus the truth, where the mesh holds the target.
+    `<target>_error`, the prediction minus the truth, where the mesh holds the target:
+    NaN where the truth is not finite, and a warning counts these places.
 
     model : or the path of its file. values : numbers for inputs that the mesh does not
     hold, such as a load. cloud_on_boundary : False for a cloud without cells whose
@@ -53,9 +55,11 @@ def predict(
         names = [f"{target.name}_predicted"]
         fields[names[0]] = predicted
         if target.name in (mesh.point_data if model.at == "points" else mesh.cell_data):
-            truth = stacked(mesh, [target], model.at, where=where)
+            truth = stacked(mesh, [target], model.at, where=where, finite=False)
+            _warn_of_unknown(truth, target, model.at, where)
             names.append(f"{target.name}_error")
-            fields[names[1]] = predicted - truth.reshape(predicted.shape)
+            error = predicted - truth.reshape(predicted.shape)
+            fields[names[1]] = np.where(np.isfinite(error), error, np.nan)
         if target.unit:
             units |= {f"unit:{name}": target.unit for name in names}
     return _with_fields(mesh, model.at, fields, units)
@@ -96,6 +100,16 @@ def _split(model: Surrogate, output: np.ndarray) -> dict[Field, np.ndarray]:
         target: part.reshape(len(part), *target.shape)
         for target, part in zip(model.targets, parts, strict=True)
     }
+
+
+def _warn_of_unknown(truth: np.ndarray, target: Field, at: str, where: str) -> None:
+    unknown = np.flatnonzero(~np.isfinite(truth).all(axis=1))
+    if len(unknown):
+        warnings.warn(
+            f"{where}: {target.name!r} is not finite at {len(unknown)} of "
+            f"{len(truth)} {at}, so that the error is not known there",
+            stacklevel=3,
+        )
 
 
 def _device(device: torch.device | str | None) -> torch.device:

@@ -14,6 +14,12 @@ from torch import Tensor
 
 from isofield.data import Field, FieldError, Normalizer, Sample, check_same_fields
 from isofield.data.envelope import Envelope
+from isofield.data.featured import (
+    check_featured,
+    feature_fields,
+    feature_units,
+    feature_values,
+)
 from isofield.data.fields import Site, stacked
 from isofield.data.frame import Frame
 from isofield.data.measuring import discretized, mean_spacing, measure_dimension
@@ -38,7 +44,9 @@ class Surrogate:
     fields, in the order of the channels. at : "points" or "cells", where fields live.
     frame : the scaled coordinates. input_normalizer, target_normalizer : of the
     channels. envelope : what training saw. arguments : of the network's constructor,
-    its name under "architecture". similarity : the natural sizes of targets.
+    its name under "architecture". similarity : the natural sizes of targets. features :
+    names of `isofield.features`, computed from each mesh, whose channels follow those
+    of the inputs.
 
     Geometry is always an input; the network sees it through its plan.
     """
@@ -53,6 +61,7 @@ class Surrogate:
     envelope: Envelope
     arguments: Mapping[str, Any] = field(default_factory=dict)
     similarity: Similarity = field(default_factory=Similarity)
+    features: tuple[str, ...] = ()
 
     @classmethod
     def for_cases(
@@ -65,6 +74,7 @@ class Surrogate:
         architecture: str = "GNO",
         names: Sequence[str] | None = None,
         similarity: Mapping[str, str] | None = None,
+        features: Sequence[str] = (),
         seed: int = 0,
         cloud_on_boundary: bool = True,
         **arguments: Any,
@@ -79,9 +89,11 @@ class Surrogate:
 
         names : of the cases, for errors. similarity : the natural size of targets as
         products of inputs, `{"displacement": "load / young_modulus"}`: they are learned
-        in that unit (see `Similarity`). cloud_on_boundary : False where clouds among the
-        cases lie strictly inside their domains (see `sample`). arguments : of the
-        architecture. Raises `FieldError` where a case lacks a field, or has it or cells in other dimensions.
+        in that unit (see `Similarity`). cloud_on_boundary : False where clouds among
+        the cases lie strictly inside their domains (see `sample`). features : of the
+        shape as inputs, such as "distance to boundary" (see `isofield.features`).
+        arguments : of the architecture. Raises `FieldError` where a case lacks a field
+        or a region that a feature names, or has fields or cells in other dimensions.
         """
         if not cases:
             raise ValueError("expected at least one case to train on, got none")
@@ -107,10 +119,13 @@ class Surrogate:
         spacing = [mean_spacing(domain, m) for domain in domains]
         arguments.setdefault("radius", 3 * max(spacing) / frame.length)
         _check_radius(arguments["radius"] * frame.length, max(spacing))
-        arguments["in_channels"] = sum(f.channels for f in specified[0])
+        d = domains[0].dimension
+        shapes = feature_fields(features, d)
+        check_featured(cases, features, at, names)
+        arguments["in_channels"] = sum(f.channels for f in (*specified[0], *shapes))
         arguments["out_channels"] = sum(f.channels for f in specified[1])
-        arguments["dimension"] = domains[0].dimension
-        if m < domains[0].dimension:
+        arguments["dimension"] = d
+        if m < d:
             arguments["measure_dimension"] = m
         values = [[stacked(case, part, at) for case in cases] for part in specified]
         similar = Similarity.parsed(similarity or {})
@@ -119,19 +134,28 @@ class Surrogate:
             y / similar.factors(specified[0], specified[1], x, name)
             for x, y, name in zip(*values, names, strict=True)
         ]
+        shown = [
+            np.concatenate(
+                [x, feature_values(case, features, at, frame.length, name)], 1
+            )
+            for x, case, name in zip(values[0], cases, names, strict=True)
+        ]
+        unit = feature_units(specified[0], features, d, frame.length)
+        channels = [*specified[0], *shapes]
         return cls(
             initialised(architecture, arguments, seed),
             tuple(specified[0]),
             tuple(specified[1]),
             at,
             frame,
-            Normalizer.of(specified[0], values[0], domains),
+            Normalizer.of(channels, [x / unit for x in shown], domains),
             Normalizer.of(specified[1], scaled, domains),
             Envelope.of(
-                specified[0], values[0], [d.points.numpy() for d in domains], spacing
+                channels, shown, [domain.points.numpy() for domain in domains], spacing
             ),
             {"architecture": architecture, **arguments},
             similar,
+            tuple(features),
         )
 
     def sample(
@@ -161,20 +185,27 @@ class Surrogate:
         m = self.frame.measure_dimension
         physical = discretized(mesh, self.at, where, m, cloud_on_boundary)
         x = stacked(mesh, self.inputs, self.at, values, where)
+        length = self.frame.length
+        more = feature_values(mesh, self.features, self.at, length, where)
+        shown = np.concatenate([x, more], 1)
         queries = None if at_points is None else self._queries(at_points)
         if check:
             lines = self.envelope.outside(
-                self.inputs, x, physical.points.numpy(), mean_spacing(physical, m)
+                [*self.inputs, *feature_fields(self.features, physical.dimension)],
+                shown,
+                physical.points.numpy(),
+                mean_spacing(physical, m),
             )
             lines += [] if queries is None else self._out_of_reach(queries, physical)
             for line in lines:
                 warnings.warn(f"{where}: {line}", ExtrapolationWarning, stacklevel=3)
         domain = self.frame.scaled(physical)
         target = domain if queries is None else self.frame.scaled(queries)
+        unit = feature_units(self.inputs, self.features, domain.dimension, length)
         sample = Sample(
             pos=domain.points.float(),
             weights=domain.weights.float(),
-            x=self.input_normalizer.apply(x).float(),
+            x=self.input_normalizer.apply(shown / unit).float(),
             plan=self.network.prepare(domain, target).to(torch.float32),
         )
         if domain.normals is not None:

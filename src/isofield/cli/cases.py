@@ -87,13 +87,21 @@ def read(
     return both.picked(count[: len(first)]), both.picked(count[len(first) :])
 
 
-def check(cases: Cases, inputs: Sequence[str], targets: Sequence[str], at: str) -> None:
-    """All cases have these fields, each in one shape."""
+def check(
+    cases: Cases,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    at: str,
+    features: Sequence[str] = (),
+) -> None:
+    """All cases have these fields, each in one shape, and the regions of features."""
     from isofield.data import check_same_fields
+    from isofield.data.featured import check_featured
     from isofield.data.fields import Site
 
     site: Site = "cells" if at == "cells" else "points"
     check_same_fields(cases.meshes, [inputs, targets], site, cases.names)
+    check_featured(cases.meshes, features, site, cases.names)
 
 
 def _read_all(paths: Sequence[Path]) -> list[Mesh]:

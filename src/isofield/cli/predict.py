@@ -12,7 +12,8 @@ from isofield.cli import files, options, tables
 from isofield.cli.reporting import CommandError
 
 if TYPE_CHECKING:
-    from isofield.data import Field
+    import numpy as np
+
     from isofield.mesh import Mesh
     from isofield.surrogate import Surrogate
 
@@ -114,24 +115,31 @@ def _show(model: Surrogate, mesh: Mesh, output: Path, cloud_on_boundary: bool) -
 
 
 def _errors(model: Surrogate, mesh: Mesh, cloud_on_boundary: bool) -> dict[str, float]:
-    """`||prediction - truth|| / ||truth||` of each target that the mesh holds."""
+    """`||prediction - truth|| / ||truth||` of each target that the mesh holds, over
+    the places where the truth is known."""
     from isofield.data.fields import stacked
     from isofield.surrogate import discretized
 
     data = mesh.point_data if model.at == "points" else mesh.cell_data
-    known = [target for target in model.targets if f"{target.name}_error" in data]
-    if not known:
+    held = [target for target in model.targets if f"{target.name}_error" in data]
+    if not held:
         return {}
+    import numpy as np
     import torch
 
     m = model.frame.measure_dimension
     domain = discretized(mesh, model.at, "the mesh", m, cloud_on_boundary)
 
-    def size(field: Field) -> float:
-        return float(domain.norm(torch.from_numpy(stacked(mesh, [field], model.at))))
+    def size(values: np.ndarray, known: np.ndarray) -> float:
+        return float(domain.norm(torch.from_numpy(np.where(known, values, 0.0))))
 
     errors = {}
-    for target in known:
-        error = replace(target, name=f"{target.name}_error")
-        errors[target.name] = size(error) / size(target)
+    for target in held:
+        error, truth = (
+            stacked(mesh, [replace(target, name=name)], model.at, finite=False)
+            for name in (f"{target.name}_error", target.name)
+        )
+        known = np.isfinite(error.sum(axis=1))[:, None]
+        if known.any():
+            errors[target.name] = size(error, known) / size(truth, known)
     return errors

@@ -33,6 +33,7 @@ class Architecture(StrEnum):
     FOURIER_OPERATOR = "FourierOperator"
     ZERNIKE_NET = "ZernikeNet"
     SPLINE_UNET = "SplineUNet"
+    SLICE_TRANSFORMER = "SliceTransformer"
 
 
 class Precision(StrEnum):
@@ -67,6 +68,15 @@ def train(
     inputs: Annotated[
         list[str] | None,
         typer.Option("--inputs", "-i", help="Fields given, besides the geometry."),
+    ] = None,
+    features: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--feature",
+            metavar="NAME",
+            help='Feature of the shape that is given, such as "distance to boundary" '
+            'or "near inlet" for a named region; any number of times.',
+        ),
     ] = None,
     site: Annotated[
         Site, typer.Option("--at", help="Where the fields live.")
@@ -152,7 +162,9 @@ def train(
     wanted = options.names(targets, "--targets")
     named = options.texts(units or [], "--unit")
     products = options.texts(similarity or [], "--similarity")
+    shapes = features or []
     _check_names(given, wanted, named)
+    _check_features(shapes)
     for option, value in (("--rate", rate), ("--radius", radius)):
         if value is not None and not 0 < value < math.inf:
             raise typer.BadParameter(f"{option}: expected more than 0, got {value:g}")
@@ -175,7 +187,7 @@ def train(
 
     folder = directory or output.with_name(f"{output.name}.training")
     learned, checked = cases.read(sources, extra, named)
-    cases.check(learned + checked, given, wanted, site.value)
+    cases.check(learned + checked, given, wanted, site.value, shapes)
     if not extra:
         learned, checked = learned.split(share, seed)
     model = Surrogate.for_cases(
@@ -186,6 +198,7 @@ def train(
         names=learned.names,
         architecture=architecture.value,
         similarity=products,
+        features=shapes,
         seed=seed,
         cloud_on_boundary=not cloud_inside,
         **network,
@@ -219,6 +232,17 @@ def _check_names(inputs: list[str], targets: list[str], units: dict[str, str]) -
             raise typer.BadParameter(
                 f"--unit: {name!r} is neither in --inputs nor in --targets"
             )
+
+
+def _check_features(names: list[str]) -> None:
+    if not names:
+        return
+    from isofield.data.featured import feature_fields
+
+    try:
+        feature_fields(names, 3)
+    except ValueError as error:
+        raise typer.BadParameter(f"--feature: {error}") from error
 
 
 def _network(architecture: Architecture, **sizes: float | None) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def stacked(
     at: Site = "points",
     values: Mapping[str, float] | None = None,
     where: str = "the mesh",
+    finite: bool = True,
 ) -> np.ndarray:
     """The components of several fields side by side.
 
@@ -52,8 +53,8 @@ def stacked(
     among the numbers in the mesh's field data, which count as constant.
 
     Returns (N, C) float64, C the sum of the fields' channels. Raises `FieldError`,
-    naming `where`, for a field that is missing, of another shape or unit, or not
-    finite.
+    naming `where`, for a field that is missing, of another shape or unit, or, unless
+    `finite` is False, not finite.
     """
     columns, given = [], values or {}
     for field in fields:
@@ -71,7 +72,7 @@ def stacked(
             )
         found = found.reshape(len(found), -1)
         wrong = np.flatnonzero(~np.isfinite(found).all(axis=1))
-        if len(wrong):
+        if len(wrong) and finite:
             first = wrong[0] if at == "points" else mesh.top_cells[wrong[0]]
             raise FieldError(
                 f"{where}: field {field.name!r} is not finite at {len(wrong)} of "

@@ -227,8 +227,11 @@ def _identity(
     def numbers(normalizer: Normalizer) -> list[list[float]]:
         return [normalizer.mean.tolist(), normalizer.scale.tolist()]
 
+    # left out where there are none, as in checkpoints of before
+    features = {"features": list(model.features)} if model.features else {}
     return {
         "schedule": asdict(schedule),
+        **features,
         "network": dict(model.arguments),
         "fields": [asdict(field) for field in (*model.inputs, *model.targets)],
         "at": model.at,
