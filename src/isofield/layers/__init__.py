@@ -1,5 +1,6 @@
 """Layers: integral operators on any discretization."""
 
+from isofield.layers.attention import IntegralAttention
 from isofield.layers.basis_convs import HermiteConv, SplineConv, ZernikeConv
 from isofield.layers.continuous_conv import ContinuousConv
 from isofield.layers.fourier_conv import FourierConv
@@ -11,6 +12,7 @@ from isofield.layers.norm_activation import NormActivation
 from isofield.layers.operator import Operator
 from isofield.layers.pooling import lattice_pooling, pool, unpool
 from isofield.layers.resample import Resample
+from isofield.layers.slice_attention import SliceAttention
 from isofield.layers.steerable_conv import SteerableConv
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "HermiteConv",
     "SteerableConv",
     "NormActivation",
+    "IntegralAttention",
+    "SliceAttention",
     "Resample",
     "MeasureNorm",
     "lattice_pooling",

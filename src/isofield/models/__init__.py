@@ -2,6 +2,7 @@
 
 from isofield.models.fourier import FourierOperator
 from isofield.models.gno import GNO
+from isofield.models.slice_transformer import SliceTransformer
 from isofield.models.spline_unet import SplineUNet
 from isofield.models.zernike_net import ZernikeNet
 
@@ -10,6 +11,14 @@ ARCHITECTURES = {
     "FourierOperator": FourierOperator,
     "ZernikeNet": ZernikeNet,
     "SplineUNet": SplineUNet,
+    "SliceTransformer": SliceTransformer,
 }
 
-__all__ = ["ARCHITECTURES", "GNO", "FourierOperator", "ZernikeNet", "SplineUNet"]
+__all__ = [
+    "ARCHITECTURES",
+    "GNO",
+    "FourierOperator",
+    "ZernikeNet",
+    "SplineUNet",
+    "SliceTransformer",
+]

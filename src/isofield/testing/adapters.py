@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from isofield.discretization import Discretization
+from isofield.layers.attention import AttentionPlan, IntegralAttention
 from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.norm_activation import NormActivation
 from isofield.layers.operator import Operator
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, unpool
+from isofield.layers.slice_attention import SliceAttention
 from isofield.layers.steerable_conv import SteerableConv
 from isofield.operators.basis_operator import BasisOperator
 from isofield.plan import Plan
@@ -71,6 +73,44 @@ class Steered(Operator):
 
     def forward(self, u: Tensor, plan: StackPlan) -> Tensor:
         return self.second(self.activation(self.first(u, plan.first)), plan.second)
+
+
+class SelfAttention(Operator):
+    """`IntegralAttention` of features alone, at the points of its source."""
+
+    def __init__(self, in_channels: int, out_channels: int, width: int) -> None:
+        super().__init__()
+        self.attention = IntegralAttention(
+            in_channels,
+            out_channels,
+            None,
+            heads=2,
+            width=width,
+            query_channels=in_channels,
+        )
+
+    def prepare(self, source: Discretization, target: Discretization) -> AttentionPlan:
+        require_own_points(source, target)
+        return self.attention.prepare(source, target)
+
+    def forward(self, u: Tensor, plan: AttentionPlan) -> Tensor:
+        return self.attention(u, plan, u)
+
+
+class Sliced(Operator):
+    """`SliceAttention` of lifted features, at the points of its source."""
+
+    def __init__(self, in_channels: int, channels: int, slices: int = 5) -> None:
+        super().__init__()
+        self.lift = nn.Linear(in_channels, channels)
+        self.attention = SliceAttention(channels, heads=2, slices=slices)
+
+    def prepare(self, source: Discretization, target: Discretization) -> DomainPlan:
+        require_own_points(source, target)
+        return DomainPlan(source)
+
+    def forward(self, u: Tensor, plan: DomainPlan) -> Tensor:
+        return self.attention(self.lift(u), plan.domain)
 
 
 class PooledAndBack(Operator):

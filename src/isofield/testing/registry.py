@@ -19,6 +19,7 @@ from isofield.layers import (
     pointwise,
     pooling,
 )
+from isofield.layers.attention import IntegralAttention
 from isofield.layers.basis_convs import HermiteConv, SplineConv, ZernikeConv
 from isofield.layers.continuous_conv import ContinuousConv
 from isofield.layers.fourier_conv import FourierConv
@@ -26,9 +27,23 @@ from isofield.layers.kernel_integral import KernelIntegral
 from isofield.layers.local_mean import LocalMean
 from isofield.layers.operator import Operator
 from isofield.layers.resample import Resample
+from isofield.layers.slice_attention import SliceAttention
 from isofield.layers.steerable_conv import SteerableConv
-from isofield.models import GNO, FourierOperator, SplineUNet, ZernikeNet
-from isofield.testing.adapters import Moments, Normed, PooledAndBack, Steered
+from isofield.models import (
+    GNO,
+    FourierOperator,
+    SliceTransformer,
+    SplineUNet,
+    ZernikeNet,
+)
+from isofield.testing.adapters import (
+    Moments,
+    Normed,
+    PooledAndBack,
+    SelfAttention,
+    Sliced,
+    Steered,
+)
 from isofield.testing.assertions import (
     assert_batching,
     assert_families_agree,
@@ -238,6 +253,18 @@ def _spline_unet(shape: Shape) -> Operator:
     return SplineUNet(3, 2, d, measure_dimension=within, radius=radius, **size)
 
 
+def _attention(shape: Shape, **form: Any) -> Operator:
+    d = 3 if isinstance(shape, str) else shape
+    return IntegralAttention(3, 2, d, heads=2, width=8, **form)
+
+
+def _slice_transformer(shape: Shape) -> Operator:
+    within, d = (2, 3) if isinstance(shape, str) else (shape, shape)
+    size: dict[str, Any] = {"width": 8, "blocks": 2, "heads": 2, "slices": 5}
+    radius = 2 * RADIUS[shape]
+    return SliceTransformer(3, 2, d, measure_dimension=within, radius=radius, **size)
+
+
 def _zernike(dimension: Shape, order: int = 2, **options: Any) -> Operator:
     options = {"skip": False, **options}
     within = 2 if isinstance(dimension, str) else dimension
@@ -427,6 +454,43 @@ register(
     _fourier_operator,
     channels=3,
     covers=(FourierOperator,),
+    rate=1.5,
+    dimensions=(1, 2, 3, "surface"),
+)
+for _form in ("softmax", "linear"):
+    register(
+        f"integral attention, {_form}",
+        partial(_attention, form=_form),
+        channels=3,
+        covers=(IntegralAttention,),
+        rate=1.75,
+        dimensions=(2, 3, "surface") if _form == "softmax" else (2, 3),
+    )
+register(
+    "self-attention of features",
+    lambda dimension: SelfAttention(3, 2, 8),
+    channels=3,
+    covers=(IntegralAttention,),
+    rate=1.75,
+    own_points=True,
+    motion="rigid",
+    dimensions=(2, 3),
+)
+register(
+    "slice attention",
+    lambda dimension: Sliced(3, 8),
+    channels=3,
+    covers=(SliceAttention,),
+    rate=1.75,
+    own_points=True,
+    motion="rigid",
+    dimensions=(2, 3, "surface"),
+)
+register(
+    "slice transformer",
+    _slice_transformer,
+    channels=3,
+    covers=(SliceTransformer,),
     rate=1.5,
     dimensions=(1, 2, 3, "surface"),
 )
