@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,7 @@ from isofield.data.measuring import discretized, mean_spacing, measure_dimension
 from isofield.data.similarity import Similarity
 from isofield.discretization import Discretization
 from isofield.graph import radius_graph
-from isofield.layers.operator import Operator
+from isofield.layers.operator import Observer, Operator
 from isofield.mesh import Mesh, MeshError
 from isofield.models import ARCHITECTURES
 from isofield.operators import gradient
@@ -75,6 +76,7 @@ class Surrogate:
         names: Sequence[str] | None = None,
         similarity: Mapping[str, str] | None = None,
         features: Sequence[str] = (),
+        linear: Sequence[str] = (),
         seed: int = 0,
         cloud_on_boundary: bool = True,
         **arguments: Any,
@@ -92,8 +94,11 @@ class Surrogate:
         in that unit (see `Similarity`). cloud_on_boundary : False where clouds among
         the cases lie strictly inside their domains (see `sample`). features : of the
         shape as inputs, such as "distance to boundary" (see `isofield.features`).
-        arguments : of the architecture. Raises `FieldError` where a case lacks a field
-        or a region that a feature names, or has fields or cells in other dimensions.
+        linear : inputs in which the targets are linear, such as sources or loads, for
+        architectures that know it (`GreenOperator`): there zero gives zero, and no
+        mean is taken away from these inputs or from targets. arguments : of the
+        architecture. Raises `FieldError` where a case lacks a field or a region that a
+        feature names, or has fields or cells in other dimensions.
         """
         if not cases:
             raise ValueError("expected at least one case to train on, got none")
@@ -127,6 +132,8 @@ class Surrogate:
         arguments["dimension"] = d
         if m < d:
             arguments["measure_dimension"] = m
+        if linear:
+            arguments["linear"] = _channels(linear, specified[0], architecture)
         values = [[stacked(case, part, at) for case in cases] for part in specified]
         similar = Similarity.parsed(similarity or {})
         similar.check(specified[0], specified[1])
@@ -142,14 +149,22 @@ class Surrogate:
         ]
         unit = feature_units(specified[0], features, d, frame.length)
         channels = [*specified[0], *shapes]
+        given = [x / unit for x in shown]
+        zero = [f.name for f in specified[1]] if linear else []
+        normal = Normalizer.of(channels, given, domains, linear)
+        network = initialised(architecture, arguments, seed)
+        if isinstance(network, Observer):
+            network.observe(
+                [frame.scaled(domain) for domain in domains], map(normal.apply, given)
+            )
         return cls(
-            initialised(architecture, arguments, seed),
+            network,
             tuple(specified[0]),
             tuple(specified[1]),
             at,
             frame,
-            Normalizer.of(channels, [x / unit for x in shown], domains),
-            Normalizer.of(specified[1], scaled, domains),
+            normal,
+            Normalizer.of(specified[1], scaled, domains, zero),
             Envelope.of(
                 channels, shown, [domain.points.numpy() for domain in domains], spacing
             ),
@@ -293,6 +308,25 @@ class Surrogate:
         with torch.no_grad():
             output = network(sample.x.to(device), sample.plan.to(device))  # type: ignore[union-attr]
         return self.target_normalizer.invert(output.double()).cpu() * sample.factor
+
+
+def _channels(
+    linear: Sequence[str], inputs: Sequence[Field], architecture: str
+) -> list[int]:
+    """The channels of the linear inputs."""
+    known = inspect.signature(ARCHITECTURES[architecture]).parameters
+    if "linear" not in known:
+        raise ValueError(
+            f"linear: {architecture} cannot be linear in some of its inputs; "
+            "GreenOperator can"
+        )
+    names = [f.name for f in inputs for _ in range(f.channels)]
+    for name in linear:
+        if name not in names:
+            raise FieldError(
+                f"linear: no input {name!r}; there are {', '.join(names) or 'none'}"
+            )
+    return [number for number, name in enumerate(names) if name in linear]
 
 
 def _check_radius(radius: float, spacing: float) -> None:

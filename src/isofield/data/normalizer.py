@@ -31,17 +31,20 @@ class Normalizer:
         fields: Sequence[Field],
         values: Sequence[np.ndarray],
         domains: Sequence[Discretization],
+        through_zero: Sequence[str] = (),
     ) -> Normalizer:
         """Statistics over samples of equal weight, each integrated in its own measure.
 
-        values : (N_s, C) per sample. domains : their discretizations.
+        values : (N_s, C) per sample. domains : their discretizations. through_zero :
+        names of fields whose zero stays zero, so that their mean is not taken away.
         """
         pairs = [
             (torch.from_numpy(u), domain)
             for u, domain in zip(values, domains, strict=True)
         ]
         means = torch.stack([domain.mean(u)[0] for u, domain in pairs])
-        mean = means.mean(0)
+        moved = [f.name not in through_zero for f in fields for _ in range(f.channels)]
+        mean = means.mean(0) * means.new_tensor(moved)
         squares = torch.stack(
             [domain.mean((u - mean).square())[0] for u, domain in pairs]
         ).mean(0)

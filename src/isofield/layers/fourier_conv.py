@@ -116,23 +116,17 @@ class FourierConv(Operator):
         In the precision of the waves, under autocast too, as all sums over points.
         """
         with torch.autocast(u.device.type, enabled=False):
-            source, target = plan.source, plan.target
+            source = plan.source
             weights = (source.domain.weights / self.volume).to(source.values)
             weighted = u.to(source.values) * weights[:, None]
-            c = torch.stack(
-                [
-                    waves.t() @ part
-                    for waves, part in zip(
-                        _by_sample(source.values, source.domain),
-                        _by_sample(weighted, source.domain),
-                        strict=True,
-                    )
-                ],
-                1,
-            )
-            filtered = self._filtered(c).unbind(1)
-            parts = _by_sample(target.values, target.domain)
-            return torch.cat([p @ f for p, f in zip(parts, filtered, strict=True)])
+            c = amplitudes(weighted, source.values, source.domain)
+            return self.synthesis(c, plan.target)
+
+    def synthesis(self, c: Tensor, target: Waves) -> Tensor:
+        """`sum_k e^{i k.x} R_k c_k`: c (2 K, B, C_in) of B samples -> (M, C_out)."""
+        filtered = self._filtered(c).unbind(1)
+        parts = _by_sample(target.values, target.domain)
+        return torch.cat([p @ f for p, f in zip(parts, filtered, strict=True)])
 
     def _filtered(self, c: Tensor) -> Tensor:
         """`R_k c_k` of all samples, (2 K, B, C_in) -> (2 K, B, C_out).
@@ -146,6 +140,12 @@ class FourierConv(Operator):
         p, q = real.split(samples, 1)
         ip, iq = imaginary.split(samples, 1)
         return torch.cat([p + iq, q - ip])
+
+
+def amplitudes(u: Tensor, waves: Tensor, domain: Discretization) -> Tensor:
+    """`sum_j waves_j u_j` of each sample: u (N, C), waves (N, 2 K) -> (2 K, B, C)."""
+    parts = zip(_by_sample(waves, domain), _by_sample(u, domain), strict=True)
+    return torch.stack([w.t() @ part for w, part in parts], 1)
 
 
 def _by_sample(values: Tensor, domain: Discretization) -> tuple[Tensor, ...]:

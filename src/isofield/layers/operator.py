@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -26,3 +27,13 @@ class Operator(nn.Module):
     @abstractmethod
     def forward(self, u: Tensor, plan: Any) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
+
+
+@runtime_checkable
+class Observer(Protocol):
+    """An operator that looks at its inputs before it is trained."""
+
+    def observe(
+        self, domains: Sequence[Discretization], inputs: Iterable[Tensor]
+    ) -> None:
+        """Inputs (N, C_in) on several domains, scaled as in training."""
