@@ -132,7 +132,7 @@ class Surrogate:
         arguments["dimension"] = d
         if m < d:
             arguments["measure_dimension"] = m
-        if linear:
+        if linear or "linear" in _options(architecture):
             arguments["linear"] = _channels(linear, specified[0], architecture)
         values = [[stacked(case, part, at) for case in cases] for part in specified]
         similar = Similarity.parsed(similarity or {})
@@ -310,12 +310,15 @@ class Surrogate:
         return self.target_normalizer.invert(output.double()).cpu() * sample.factor
 
 
+def _options(architecture: str) -> Mapping[str, Any]:
+    return inspect.signature(ARCHITECTURES[architecture]).parameters
+
+
 def _channels(
     linear: Sequence[str], inputs: Sequence[Field], architecture: str
 ) -> list[int]:
     """The channels of the linear inputs."""
-    known = inspect.signature(ARCHITECTURES[architecture]).parameters
-    if "linear" not in known:
+    if "linear" not in _options(architecture):
         raise ValueError(
             f"linear: {architecture} cannot be linear in some of its inputs; "
             "GreenOperator can"

@@ -34,6 +34,7 @@ class WaveFit(nn.Module):
     square of what is no sum of waves, for fields of mean square 1.
 
     Cost of `dual` N (2 K)^2 + (2 K)^3, memory N 2 K. Node splitting changes nothing.
+    Errors of u, rounding too, are magnified by at most (max C / noise)^{1/2} / 2.
     Sources: Wiener filter; for covariances of samples Everson and Sirovich, 1995,
     doi:10.1364/JOSAA.12.001657; for their shrinkage Ledoit and Wolf, 2004,
     doi:10.1016/S0047-259X(03)00096-4.
@@ -60,7 +61,11 @@ class WaveFit(nn.Module):
         self.register_buffer("factor", root.float())
 
     def dual(self, domain: Discretization) -> Tensor:
-        """(N, 2 K) whose sum with a field over the points gives its amplitudes."""
+        """(N, 2 K) whose sum with a field over the points gives its amplitudes.
+
+        Computed in float64, returned in the precision of the points.
+        """
+        precision, domain = domain.points.dtype, domain.to(torch.float64)
         waves = waves_at(domain, self.numbers).values
         root = self.factor.to(waves)
         eye = torch.eye(len(root), dtype=waves.dtype, device=waves.device)
@@ -71,7 +76,7 @@ class WaveFit(nn.Module):
             inner = root @ (phi.t() @ summed) @ root + self.noise * eye
             solved = torch.cholesky_solve(root, torch.linalg.cholesky(inner))
             duals.append(summed @ (root @ solved))
-        return torch.cat(duals)
+        return torch.cat(duals).to(precision)
 
     @torch.no_grad()
     def observe(
@@ -82,21 +87,24 @@ class WaveFit(nn.Module):
         `C = (1 - s) S + s diag(S) + UNSEEN max(diag(S))`, S the mean of `c c^T`,
         symmetric under shifts of the phase where it is cut to its diagonal, s the share
         that Ledoit and Wolf expect to be best. Only the finer half of the domains
-        counts, by number of points, because coarse ones mistake waves for others.
+        counts, by number of points, because coarse ones mistake waves for others. Fields
+        that are zero tell nothing, and C stays.
         """
         sizes = torch.tensor([len(domain) for domain in domains])
         fine = (sizes >= sizes.median()).nonzero()[:, 0].tolist()
         c = torch.cat([self._fitted(domains[i], fields[i]) for i in fine], 1)
         mean = c @ c.t() / c.shape[1]
+        if not mean.any():
+            return
         shift = mean.diagonal().view(2, -1).mean(0).repeat(2)
         target = torch.diag(shift)
         spread = (c.square().sum(0).square().mean() - mean.square().sum()) / c.shape[1]
         distance = (mean - target).square().sum()
-        share = float((spread / distance).clamp(0, 1)) if distance > 0 else 1.0
+        share = (spread / distance.clamp(min=1e-300)).clamp(0, 1)
         unseen = UNSEEN * shift.max() * torch.eye(len(c), dtype=c.dtype)
         self._remember((1 - share) * mean + share * target + unseen)
 
     def _fitted(self, domain: Discretization, field: Tensor) -> Tensor:
         """(2 K, C) amplitudes in float64."""
-        domain, field = domain.to(torch.float64), field.double()
-        return amplitudes(field, self.dual(domain), domain)[:, 0]
+        domain = domain.to(torch.float64)
+        return amplitudes(field.double(), self.dual(domain), domain)[:, 0]
