@@ -16,10 +16,18 @@ import isofield.models
 from isofield import Mesh, from_mesh
 from isofield.generation import disk
 from isofield.layers.operator import Operator
-from isofield.testing import LAWS, REGISTRY, check, probes, register, waves
+from isofield.testing import (
+    BASELINES,
+    LAWS,
+    REGISTRY,
+    check,
+    probes,
+    register,
+    waves,
+)
 from isofield.testing.registry import label
 
-ENTRIES = list(REGISTRY.values())
+ENTRIES = [*REGISTRY.values(), *BASELINES.values()]
 
 
 def _cases(dimensions, *without):
@@ -30,7 +38,7 @@ def _cases(dimensions, *without):
         )
         for dimension in dimensions
         for entry in ENTRIES
-        for law in LAWS
+        for law in entry.laws
         if dimension in entry.dimensions
         and law not in without
         and not (law == "rigid motion" and entry.motion == "none")
@@ -125,7 +133,18 @@ def test_every_entry_promises_at_least_rate_one():
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="registered already"):
         register("GNO", lambda dimension: None, channels=1, covers=())
-    assert len(REGISTRY) == len(ENTRIES)
+    assert len(REGISTRY) + len(BASELINES) == len(ENTRIES)
+
+
+@pytest.mark.parametrize("entry", BASELINES.values(), ids=lambda entry: entry.name)
+def test_a_baseline_breaks_a_law_that_it_does_not_promise(entry):
+    assert entry.laws != tuple(LAWS)
+    with pytest.raises(AssertionError, match="node splitting"):
+        check(entry, 2, law="node splitting")
+
+
+def test_what_is_no_baseline_promises_all_laws():
+    assert all(entry.laws == tuple(LAWS) for entry in REGISTRY.values())
 
 
 def test_unknown_law():

@@ -34,6 +34,11 @@ class Architecture(StrEnum):
     ZERNIKE_NET = "ZernikeNet"
     SPLINE_UNET = "SplineUNet"
     SLICE_TRANSFORMER = "SliceTransformer"
+    GINO = "GINO"
+    FNO = "FNO"
+    UNO = "UNO"
+    REGIONAL_OPERATOR = "RegionalOperator"
+    MESH_GRAPH_NET = "MeshGraphNet"
 
 
 class Precision(StrEnum):

@@ -38,13 +38,13 @@ class MeshGraphNet(Operator):
 
     over the k nearest neighbours j of i, with networks f and g for each step. Sums
     carry no weights and edges no fixed length, so what it computes belongs to the mesh:
-    of the laws of `isofield.testing` it keeps permutation, batching, translation and
-    same weights, and breaks node splitting and two families. With random weights on
-    meshes of the disk with 7, 14 and 28 spacings a unit: each refinement moves the
-    output by 46 % and 28 % of its variation (edges shrink, and with them all that is
-    seen of others), uniform and graded meshes differ by 39 % at 7 and 29 % at 20, and
-    splitting half of the nodes moves it by 14 %. To be compared with, on meshes like
-    those of training.
+    of the laws of `isofield.testing` it keeps permutation, batching, same weights and,
+    where no two neighbours are equally far, translation. It breaks node splitting, and
+    two families come closer only as edges shrink: in the limit nothing is seen of other
+    points. With random weights on meshes of the disk with 7, 14 and 28 spacings a unit
+    each refinement moves the output by 46 % and 28 % of its variation, uniform and
+    graded meshes differ by 39 % at 7 and 29 % at 20, and splitting half of the nodes
+    moves it by 14 % of its size. To be compared with, on meshes like those of training.
 
     in_channels, out_channels : of the fields. dimension : d. measure_dimension : of no
     matter here. radius : three units of length for offsets, three spacings of the

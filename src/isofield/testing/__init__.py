@@ -14,7 +14,14 @@ from isofield.testing.assertions import (
     assert_rigid_motion,
     assert_same_weights,
 )
-from isofield.testing.registry import LAWS, REGISTRY, Entry, check, register
+from isofield.testing.registry import (
+    BASELINES,
+    LAWS,
+    REGISTRY,
+    Entry,
+    check,
+    register,
+)
 from isofield.testing.shapes import body, families, probes, waves
 from isofield.testing.unpacking import assert_samples_unpack, assert_unpacks
 
@@ -30,6 +37,7 @@ __all__ = [
     "Entry",
     "LAWS",
     "REGISTRY",
+    "BASELINES",
     "check",
     "register",
     "body",

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from isofield.discretization import Discretization
 from isofield.layers.attention import AttentionPlan, IntegralAttention
+from isofield.layers.kernel_integral import KernelPlan
+from isofield.layers.latent_grid import LatentGrid, latent_grid
+from isofield.layers.local_mean import LocalAverage
 from isofield.layers.moments import domain_moments
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.norm_activation import NormActivation
 from isofield.layers.operator import Operator
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, unpool
 from isofield.layers.slice_attention import SliceAttention
+from isofield.layers.spectral_conv import SpectralConv
 from isofield.layers.steerable_conv import SteerableConv
 from isofield.operators.basis_operator import BasisOperator
 from isofield.plan import Plan
@@ -114,18 +119,55 @@ class Sliced(Operator):
 
 
 class PooledAndBack(Operator):
-    """`unpool(pool(u))` over a lattice, at the points of its source."""
+    """`unpool(pool(u))`, at the points of its source.
 
-    def __init__(self, spacing: float) -> None:
+    gather : the pooling of a source with this spacing.
+    """
+
+    def __init__(
+        self,
+        spacing: float,
+        gather: Callable[[Discretization, float], PoolingPlan] = lattice_pooling,
+    ) -> None:
         super().__init__()
         self.spacing = spacing
+        self.gather = gather
 
     def prepare(self, source: Discretization, target: Discretization) -> PoolingPlan:
         require_own_points(source, target)
-        return lattice_pooling(source, self.spacing)
+        return self.gather(source, self.spacing)
 
     def forward(self, u: Tensor, plan: PoolingPlan) -> Tensor:
         return unpool(pool(u, plan), plan)
+
+
+@dataclass(frozen=True, eq=False)
+class GriddedPlan(Plan):
+    """grid : of the source. decode : from its nodes to the target."""
+
+    grid: LatentGrid
+    decode: KernelPlan
+
+
+class Gridded(Operator):
+    """Averages to a latent grid, `SpectralConv` there, averages to the target.
+
+    reach : of the grid and of averages. nodes : along the period.
+    """
+
+    def __init__(self, conv: SpectralConv, period: float, reach: float, nodes: int):
+        super().__init__()
+        self.conv = conv
+        self.size = {"nodes": nodes, "period": period, "reach": reach}
+        self.decode = LocalAverage(reach)
+
+    def prepare(self, source: Discretization, target: Discretization) -> GriddedPlan:
+        grid = latent_grid(source, **self.size)
+        return GriddedPlan(grid, self.decode.prepare(grid.domain, target))
+
+    def forward(self, u: Tensor, plan: GriddedPlan) -> Tensor:
+        v = self.conv(pool(u, plan.grid.pooling), plan.grid)
+        return self.decode(v, plan.decode)
 
 
 class Moments(Operator):
