@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,8 @@ class Task:
     solution by linear elements on that mesh itself. linear_in : the inputs in which the
     targets are linear. train : form -> cases. tests : set -> cases, the same shapes and
     sources in every set. resolutions : the sets that differ in size alone.
+    rolled : where the target is the input of a later step: that input, the field that
+    holds it after some steps, and their number.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Task:
     train: Mapping[str, tuple[Case, ...]]
     tests: Mapping[str, tuple[Case, ...]]
     resolutions: tuple[str, ...]
+    rolled: tuple[str, str, int] | None = None
 
 
 def renumbered(mesh: Mesh, seed: int) -> Mesh:
@@ -56,3 +60,60 @@ def renumbered(mesh: Mesh, seed: int) -> Mesh:
     cells = {k: random.permutation(number[v]) for k, v in mesh.cells.items()}
     fields = {name: values[order] for name, values in mesh.point_data.items()}
     return Mesh(mesh.points[order], cells, fields)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many nodes the meshes have: `least` to `most` to learn from, a factor of 8.
+
+    boundary, centre, mesher : the families that are finest there, and of another
+    mesher, as the task names them.
+    """
+
+    least: int
+    most: int
+    boundary: str = "boundary"
+    centre: str = "centre"
+    mesher: str = "gmsh"
+
+    def train(self, count: int = 256, sources: int = 1) -> tuple[Case, ...]:
+        """As many cases, `sources` on each shape, sizes even in their logarithm."""
+        sizes = enumerate(self._mixed(count, 1))
+        return tuple(Case(i // sources, n, source=i % sources) for i, n in sizes)
+
+    def tests(self, count: int = 12) -> dict[str, tuple[Case, ...]]:
+        """The same new shapes and inputs in every set, but for the unseen family."""
+        middle = round((self.least * self.most) ** 0.5)
+
+        def cases(n_points: int, **other: Any) -> tuple[Case, ...]:
+            return tuple(Case(NEW + i, n_points, **other) for i in range(count))
+
+        return {
+            "3 times coarser": cases(round(self.least / 3)),
+            "coarsest": cases(self.least),
+            "in distribution": tuple(
+                Case(NEW + i, n) for i, n in enumerate(self._mixed(count, 2))
+            ),
+            "finest": cases(self.most),
+            "4 times finer": cases(4 * self.most),
+            "graded to the boundary": cases(middle, family=self.boundary),
+            "graded to the centre": cases(middle, family=self.centre),
+            "another mesher": cases(middle, family=self.mesher),
+            "random cloud": cases(middle, family="cloud"),
+            "unseen shapes": cases(middle, shapes="unseen"),
+            "permuted": cases(middle, permuted=True),
+        }
+
+    def _mixed(self, count: int, seed: int) -> list[int]:
+        sizes = np.geomspace(self.least, self.most, count).round().astype(int)
+        return np.random.default_rng(seed).permutation(sizes).tolist()
+
+
+RESOLUTIONS = (
+    "3 times coarser",
+    "coarsest",
+    "in distribution",
+    "finest",
+    "4 times finer",
+)
+NEW = 10_000  # the first seed of what is tested on

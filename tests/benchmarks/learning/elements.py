@@ -1,4 +1,4 @@
-"""Linear elements on triangles and tetrahedra: solving, and values anywhere."""
+"""Functions on triangles and tetrahedra: solving for them, and values anywhere."""
 
 from __future__ import annotations
 
@@ -9,18 +9,36 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
+from isofield import Mesh
+
+EDGES = {
+    2: [(0, 1), (1, 2), (0, 2)],
+    3: [(0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3)],
+}  # dimension -> the edges of a simplex, in the order of scikit-fem
 NEAR = 12  # cells whose centres are nearest to a point, tried first
 
 
 class Interpolation:
-    """Values of a piecewise linear function at any points, by the shape functions.
+    """Values of a piecewise polynomial at any points, by the shape functions.
 
-    points : (N, d). cells : (T, d + 1) simplices.
+    points : (N, d). cells : (T, d + 1) simplices. dofs : (T, k) the numbers of the
+    values that belong to a cell: those of its corners (the default), and for quadratic
+    functions those of its edges after them, in the order of scikit-fem.
     """
 
-    def __init__(self, points: np.ndarray, cells: np.ndarray) -> None:
-        self.corners, self.cells, self.size = points[cells], cells, len(points)
+    def __init__(
+        self, points: np.ndarray, cells: np.ndarray, dofs: np.ndarray | None = None
+    ) -> None:
+        self.corners = points[cells]
+        self.dofs = cells if dofs is None else dofs
+        self.size = int(self.dofs.max()) + 1
         self.centres = KDTree(self.corners.mean(1))
+
+    @classmethod
+    def of(cls, basis: Any) -> Interpolation:
+        """That of a scalar basis of scikit-fem."""
+        mesh = basis.mesh
+        return cls(mesh.p.T, mesh.t.T, basis.element_dofs.T)
 
     def __call__(self, points: np.ndarray, outside: float = 1e-9) -> csr_matrix:
         """(M, N) the matrix from values at the nodes to values at points (M, d).
@@ -30,6 +48,15 @@ class Interpolation:
 
         Raises `ValueError` for points further outside.
         """
+        share, cell = self.located(points, outside)
+        if self.dofs.shape[1] > share.shape[1]:
+            share = _quadratic(share)
+        rows = np.repeat(np.arange(len(points)), self.dofs.shape[1])
+        places = (rows, self.dofs[cell].ravel())
+        return csr_matrix((share.ravel(), places), (len(points), self.size))
+
+    def located(self, points: np.ndarray, outside: float = 1e-9) -> tuple:
+        """Barycentric coordinates (M, d + 1) of points in their cells (M,)."""
         share, cell = self._located(points, NEAR)
         lost = np.flatnonzero(share.min(1) < 0)
         if len(lost):
@@ -39,13 +66,11 @@ class Interpolation:
             raise ValueError(
                 f"a point lies outside of all cells, by {worst:.2g} of the nearest one"
             )
-        rows = np.repeat(np.arange(len(points)), self.cells.shape[1])
-        places = (rows, self.cells[cell].ravel())
-        return csr_matrix((share.ravel(), places), (len(points), self.size))
+        return share, cell
 
     def _located(self, points: np.ndarray, count: int) -> tuple:
         """Barycentric coordinates (M, d + 1) in the best of the nearest cells, (M,)."""
-        count = min(count, len(self.cells))
+        count = min(count, len(self.corners))
         near = self.centres.query(points, count)[1].reshape(len(points), count)
         first = self.corners[near, 0]
         edges = self.corners[near, 1:] - first[:, :, None]
@@ -57,6 +82,13 @@ class Interpolation:
         return share[rows, best], near[rows, best]
 
 
+def _quadratic(share: np.ndarray) -> np.ndarray:
+    """(M, k) the quadratic shape functions at barycentric coordinates (M, d + 1)."""
+    first, second = np.array(EDGES[share.shape[1] - 1]).T
+    edges = 4 * share[:, first] * share[:, second]
+    return np.concatenate([share * (2 * share - 1), edges], 1)
+
+
 def factorized(matrix: Any) -> Any:
     """The solve of a symmetric positive definite sparse matrix."""
     factors = splu(
@@ -66,3 +98,15 @@ def factorized(matrix: Any) -> Any:
         options={"SymmetricMode": True},
     )
     return factors.solve
+
+
+def basis_of(mesh: Mesh, degree: int) -> Any:
+    """Polynomials of degree 1 or 2 on the triangles or tetrahedra of a mesh."""
+    import skfem
+
+    (kind, cells), *_ = mesh.cells.items()
+    known = {"triangle": (skfem.MeshTri, "Tri"), "tetra": (skfem.MeshTet, "Tet")}
+    grid, name = known[kind]
+    element = getattr(skfem, f"Element{name}P{degree}")()
+    made = grid(mesh.points.T.copy(), cells.T.copy())
+    return skfem.Basis(made, element, intorder=2 * degree)

@@ -34,17 +34,21 @@ def centroidal(
 
 
 def drawn(
-    random: np.random.Generator, count: int, draw: Callable, spacing: Spacing
+    random: np.random.Generator,
+    count: int,
+    draw: Callable,
+    spacing: Spacing,
+    least: float = 0.2,
 ) -> np.ndarray:
     """(count, d) random places, as dense as points of this relative spacing.
 
     draw : random, count -> (K, d) places of even density in the domain. spacing : at
-    most 1 everywhere, at least 0.2.
+    least `least` everywhere, at most 1.
     """
     found: list[np.ndarray] = []
     while sum(map(len, found)) < count:
         places = draw(random, 4 * count)
-        density = (0.2 / spacing(places)) ** places.shape[1]
+        density = (least / spacing(places)) ** places.shape[1]
         found.append(places[random.random(len(places)) < density])
     return np.concatenate(found)[:count]
 
@@ -55,6 +59,7 @@ def filled(
     count: int,
     draw: Callable,
     spacing: Spacing,
+    least: float = 0.2,
 ) -> np.ndarray:
     """(H + count, d): the points held and `count` more of the relative spacing.
 
@@ -63,8 +68,8 @@ def filled(
     """
     if count < 1:
         raise ValueError(f"no points are left for the inside: {len(held)} are held")
-    places = drawn(random, CANDIDATES * (count + len(held)), draw, spacing)
-    start = drawn(random, count, draw, spacing)
+    places = drawn(random, CANDIDATES * (count + len(held)), draw, spacing, least)
+    start = drawn(random, count, draw, spacing, least)
     mass = spacing(places) ** -2.0
     return np.concatenate([held, centroidal(places, mass, held, start)])
 

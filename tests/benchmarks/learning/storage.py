@@ -16,7 +16,14 @@ from isofield.io import read, write
 from tests.benchmarks.learning.cases import Case, Task
 
 FOLDER = Path("benchmark-data")
-TASKS = ("poisson_disc",)
+TASKS = (
+    "poisson_disc",
+    "heat_plates",
+    "unit_cells",
+    "heat_sink",
+    "screened_surfaces",
+    "transport",
+)
 PROCESSES = 2
 
 
