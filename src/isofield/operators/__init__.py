@@ -11,6 +11,12 @@ from isofield.operators.coverage import TransferWarning
 from isofield.operators.gradient import Gradient, gradient
 from isofield.operators.jets import derivative, jets, multi_indices
 from isofield.operators.l2_projection import l2_projection
+from isofield.operators.laplacian import (
+    Eigenpairs,
+    laplacian,
+    laplacian_eigenpairs,
+    stiffness,
+)
 from isofield.operators.linear import linear
 from isofield.operators.moving_least_squares import (
     DegreeWarning,
@@ -45,6 +51,10 @@ __all__ = [
     "NeighbourWarning",
     "Gradient",
     "gradient",
+    "stiffness",
+    "laplacian",
+    "laplacian_eigenpairs",
+    "Eigenpairs",
     "jets",
     "derivative",
     "multi_indices",

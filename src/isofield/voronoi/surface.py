@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
@@ -27,6 +29,31 @@ def surface_measure(points: np.ndarray, neighbours: int = 30) -> np.ndarray:
 
     Raises `ValueError` where there are too few points, or neighbours all in one line.
     """
+    total = np.zeros(len(points))
+    for near, flat, row, nodes in _laid_out(points, neighbours):
+        total[near[:, 0]] = _cell_areas(flat, row, nodes)
+    return total
+
+
+def tangent_triangles(points: np.ndarray, neighbours: int = 30) -> np.ndarray:
+    """(T, 3) numbers of the corners of the triangles around each point, as
+    `surface_measure` finds them: most come three times, once from each corner.
+
+    points, neighbours, and what it raises : as for `surface_measure`.
+    """
+    found = []
+    for near, _, row, nodes in _laid_out(points, neighbours):
+        around = (nodes == 0).any(axis=1)
+        found.append(near[row[around, None], nodes[around]])
+    return np.concatenate(found)
+
+
+def _laid_out(
+    points: np.ndarray, neighbours: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    """For some points at a time: near (n, k) themselves and their neighbours, flat (n,
+    k, 2) these in tangent planes, and the triangles without gaps, row (T,) and nodes
+    (T, 3) among the k."""
     from scipy.spatial import KDTree
 
     n = len(points)
@@ -38,17 +65,15 @@ def surface_measure(points: np.ndarray, neighbours: int = 30) -> np.ndarray:
     near = np.asarray(KDTree(points).query(points, neighbours + 1)[1])
     spacing = local_spacing(points, points, 2)
     parts = [
-        (rows, flat, *_triangles(flat, spacing[near[rows]]))
+        (near[rows], flat, *_triangles(flat, spacing[near[rows]]))
         for rows in np.array_split(np.arange(n), range(ROWS_AT_ONCE, n, ROWS_AT_ONCE))
         for flat in [_tangent_coordinates(points, near[rows])]
     ]
     around = [size[(nodes == 0).any(axis=1)] for _, _, _, nodes, size in parts]
     largest = gap_size(np.concatenate(around))
-    total = np.zeros(n)
-    for rows, flat, row, nodes, size in parts:
+    for near_some, flat, row, nodes, size in parts:
         kept = size <= largest
-        total[rows] = _cell_areas(flat, row[kept], nodes[kept])
-    return total
+        yield near_some, flat, row[kept], nodes[kept]
 
 
 def _tangent_coordinates(points: np.ndarray, near: np.ndarray) -> np.ndarray:
