@@ -67,7 +67,7 @@ def sided(mesh: Mesh) -> Mesh:
         {kind: nodes, "line": lines},
         point_sets={"points": left},
         cell_sets={"lines": len(nodes) + np.arange(len(lines))},
-        facet_sets={"facets": pairs},
+        facet_sets={"facets": np.array(pairs)},
     )
 
 

@@ -6,6 +6,7 @@ from isofield.layers.continuous_conv import ContinuousConv
 from isofield.layers.fitted_fourier_conv import FittedFourierConv
 from isofield.layers.fourier_conv import FourierConv
 from isofield.layers.kernel_integral import KernelBasis, KernelIntegral, Mixing
+from isofield.layers.laplacian_conv import LaplacianSpectralConv
 from isofield.layers.latent_grid import LatentGrid, latent_grid
 from isofield.layers.local_mean import LocalAverage, LocalMean
 from isofield.layers.moments import domain_moments
@@ -25,6 +26,7 @@ __all__ = [
     "KernelBasis",
     "Mixing",
     "FourierConv",
+    "LaplacianSpectralConv",
     "FittedFourierConv",
     "SpectralConv",
     "LatentGrid",

@@ -30,6 +30,7 @@ from isofield.layers.continuous_conv import ContinuousConv
 from isofield.layers.fitted_fourier_conv import FittedFourierConv
 from isofield.layers.fourier_conv import FourierConv
 from isofield.layers.kernel_integral import KernelIntegral
+from isofield.layers.laplacian_conv import LaplacianSpectralConv
 from isofield.layers.latent_grid import latent_grid
 from isofield.layers.local_mean import LocalAverage, LocalMean
 from isofield.layers.operator import Operator
@@ -446,6 +447,15 @@ register(
     covers=(GreenOperator,),
     rate=1.5,
     dimensions=(1, 2, "surface"),
+)
+register(
+    "Laplacian convolution",
+    lambda shape: LaplacianSpectralConv(3, 2, {2: 5.0, "sphere": 3.0}[shape]),
+    channels=3,
+    covers=(LaplacianSpectralConv,),
+    rate=1.75,
+    motion="rigid",
+    dimensions=(2, "sphere"),
 )
 register(
     "moving least squares",
