@@ -162,6 +162,13 @@ def test_it_is_linear_in_its_sources_and_in_nothing_else():
         assert (network(moved, plan) - one).abs().max() > 1e-3 * one.abs().max()
 
 
+def test_inner_waves_are_the_same_among_all_waves():
+    network = green()
+    chosen = network.inner[: len(network.inner) // 2]
+    assert torch.equal(network.direct.numbers[chosen], network.first.numbers)
+    assert len(network.direct.numbers) > len(network.first.numbers) > 1
+
+
 @pytest.mark.parametrize("linear", [(), (3,), (-1,)])
 def test_sources_must_be_channels(linear):
     with pytest.raises(ValueError, match="at least one of the channels 0 to 2"):
@@ -203,11 +210,11 @@ def test_twice_the_source_is_twice_the_prediction(cases, tmp_path):
 
 def test_the_sources_of_the_cases_are_observed_and_kept(cases, tmp_path):
     model = surrogate(cases)
-    unseen = WaveFit(model.network.first.numbers, model.network.first.volume)
-    assert not torch.allclose(model.network.first.fit.factor, unseen.factor)
+    unseen = WaveFit(model.network.direct.numbers, model.network.direct.volume)
+    assert not torch.allclose(model.network.fit.factor, unseen.factor)
     save_model(tmp_path / "green.safetensors", model)
-    kept = load_model(tmp_path / "green.safetensors").network.first.fit.factor
-    assert torch.equal(kept, model.network.first.fit.factor)
+    kept = load_model(tmp_path / "green.safetensors").network.fit.factor
+    assert torch.equal(kept, model.network.fit.factor)
 
 
 def test_names_that_cannot_be_linear_are_errors(cases):

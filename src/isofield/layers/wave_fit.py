@@ -87,8 +87,8 @@ class WaveFit(nn.Module):
         `C = (1 - s) S + s diag(S) + UNSEEN max(diag(S))`, S the mean of `c c^T`,
         symmetric under shifts of the phase where it is cut to its diagonal, s the share
         that Ledoit and Wolf expect to be best. Only the finer half of the domains
-        counts, by number of points, because coarse ones mistake waves for others. Fields
-        that are zero tell nothing, and C stays.
+        counts, by number of points, because coarse ones mistake waves for others.
+        Fields that are zero tell nothing, and C stays.
         """
         sizes = torch.tensor([len(domain) for domain in domains])
         fine = (sizes >= sizes.median()).nonzero()[:, 0].tolist()

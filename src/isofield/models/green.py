@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from isofield.discretization import Discretization
 from isofield.layers.block import Block
-from isofield.layers.fitted_fourier_conv import FittedFourierConv, FittedPlan
 from isofield.layers.fourier_conv import (
     FourierConv,
     FourierPlan,
@@ -24,23 +24,25 @@ from isofield.layers.moments import domain_moments, n_moments
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
+from isofield.layers.wave_fit import WaveFit
 from isofield.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)
 class GreenPlan(Plan):
-    """fine : pooling of the source to half the spacing, for what is not linear. base :
-    of that to the spacing. fitted : from the source to the base, source_at_target : its
-    waves at the target. within : from the base to itself, at_target : its waves at the
-    target. mean : from the fine points to the target. base_shape, target_shape :
+    """source : N points. dual : (N, 2 K) of the fit there, direct : all its waves at
+    the target. fine, base : poolings of the source to half the spacing and of that to
+    the spacing. within : inner waves, from the base to itself; to_target : from the base to
+    the target. mean : from the fine points to the target. base_shape, target_shape :
     positions and moments of the domain there."""
 
+    source: Discretization
+    dual: Tensor
+    direct: Waves
     fine: PoolingPlan
     base: PoolingPlan
-    fitted: FittedPlan
-    source_at_target: Waves
     within: FourierPlan
-    at_target: Waves
+    to_target: FourierPlan
     mean: KernelPlan
     base_shape: Tensor
     target_shape: Tensor
@@ -53,18 +55,19 @@ class GreenOperator(Operator):
         v_(k+1) = v_k + B_k (1 + g_k) A_k (v_k, F_k v_k),
         output = B (1 + g) A (F v_n, F' c) + D (F v_n, F' c)
 
-    F are convolutions by Fourier modes, those of c with all `modes`, those between with
-    `inner` ones; A, B, D are matrices without bias, and the factors g functions of the
-    shape and of the other inputs a, by a network that is not linear (`FourierConv`,
-    norms, pointwise networks of positions, moments and a). Doubling f doubles the
-    output and zero gives zero, for any weights. Where the equations are linear in f
-    (sources, loads, data at the boundary), a few samples then tell what many must tell
-    a network that may be anything.
+    F' filters all waves of the fit (`WaveFit`), F_0 the `inner` ones, and the F_k are
+    convolutions by these (`FourierConv`): what the base does not resolve passes it by.
+    A, B, D are matrices without bias, and the factors g functions of the shape and of
+    the other inputs a, by a network that is not linear (norms, convolutions, pointwise
+    networks of positions, moments and a). Doubling f doubles the output and zero gives
+    zero, for any weights. Where the equations are linear in f (sources, loads, data at
+    the boundary), a few samples then tell what many must tell a network that may be
+    anything.
 
     in_channels, out_channels : of the fields. dimension : d. linear : channels of f
     among the inputs. measure_dimension : 2 for surfaces in space, d where it is not
     given. radius : of the moments of the shape, at least three spacings of the coarsest
-    mesh, in the scaled coordinates; the base has the spacing H = radius / 3. period :
+    mesh, in the scaled coordinates; the base has the spacing H = radius / 2. period :
     of the waves. modes, inner : along a period; inner ones fewer where the shortest
     would be less than 2 H. width, context : channels of v and of the factors. blocks :
     their number. noise : see `WaveFit`; `observe` tells what sources to expect.
@@ -93,24 +96,27 @@ class GreenOperator(Operator):
         self.linear, self.other = _parted(linear, in_channels)
         self.radius = radius
         self.measure_dimension = measure_dimension
-        inner = min(inner, int(period * 3 / (2 * radius)))
+        inner = min(inner, modes, int(period / radius))
+        size: dict[str, Any] = {"measure_dimension": measure_dimension}
+        self.direct = FourierConv(
+            len(self.linear), width, dimension, period, modes=modes, **size
+        )
+        self.fit = WaveFit(self.direct.numbers, self.direct.volume, noise)
+        size["modes"] = inner
+        self.first = FourierConv(len(self.linear), width, dimension, period, **size)
+        self.inner = _inner(self.direct.numbers, len(self.first.numbers))
         shape = dimension + 2 * n_moments(dimension)
-        size = {"measure_dimension": measure_dimension}
-        full = (len(self.linear), width, dimension, period)
-        within = {**size, "modes": inner}
-        self.first = FittedFourierConv(*full, modes=modes, noise=noise, **size)
-        self.direct = FourierConv(*full, modes=modes, **size)
         self.lift = pointwise(len(self.other), context, context)
         self.shape = pointwise(shape, context, context)
         self.factors = Block(
-            context, FourierConv(context, context, dimension, period, **within)
+            context, FourierConv(context, context, dimension, period, **size)
         )
         self.blocks = nn.ModuleList(
-            _LinearBlock(width, context, dimension, period, **within)
+            _LinearBlock(FourierConv(width, width, dimension, period, **size), context)
             for _ in range(blocks)
         )
-        self.last = FourierConv(width, width, dimension, period, **within)
-        self.last_factors = FourierConv(context, context, dimension, period, **within)
+        self.last = FourierConv(width, width, dimension, period, **size)
+        self.last_factors = FourierConv(context, context, dimension, period, **size)
         self.mean = LocalMean(radius / 3, measure_dimension)
         known = shape + 2 * context if self.other else shape + context
         self.at_target = pointwise(known, context, context)
@@ -119,16 +125,17 @@ class GreenOperator(Operator):
 
     def prepare(self, source: Discretization, target: Discretization) -> GreenPlan:
         """Fit, poolings, waves and moments, in the precision of the points."""
-        fine = lattice_pooling(source, self.radius / 6)
-        base = lattice_pooling(fine.coarse, self.radius / 3)
-        inner = self.last.prepare(base.coarse, target)
+        fine = lattice_pooling(source, self.radius / 4)
+        base = lattice_pooling(fine.coarse, self.radius / 2)
+        to_target = self.last.prepare(base.coarse, target)
         return GreenPlan(
+            source,
+            self.fit.dual(source),
+            waves_at(target, self.direct.numbers),
             fine,
             base,
-            self.first.prepare(source, base.coarse),
-            waves_at(target, self.direct.numbers),
-            FourierPlan(inner.source, inner.source),
-            inner.target,
+            FourierPlan(to_target.source, to_target.source),
+            to_target,
             self.mean.prepare(fine.coarse, target),
             self._moments(fine.coarse, base.coarse, base.coarse),
             self._moments(fine.coarse, base.coarse, target),
@@ -137,7 +144,7 @@ class GreenOperator(Operator):
     def _moments(
         self, fine: Discretization, base: Discretization, at: Discretization
     ) -> Tensor:
-        """Positions, and moments over balls of six spacings of the lattices."""
+        """Positions, and moments over balls of four spacings of the lattices."""
         m = self.measure_dimension
         near = domain_moments(fine, at, self.radius, m)
         far = domain_moments(base, at, 2 * self.radius, m)
@@ -147,29 +154,24 @@ class GreenOperator(Operator):
         self, domains: Sequence[Discretization], inputs: Iterable[Tensor]
     ) -> None:
         """What sources to expect: inputs (N, C_in) on each of several domains."""
-        self.first.fit.observe(domains, [u[:, self.linear] for u in inputs])
+        self.fit.observe(domains, [u[:, self.linear] for u in inputs])
 
     def forward(self, u: Tensor, plan: GreenPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
-        base, at_base = plan.within.source.domain, plan.within.source
-        f = u[:, self.linear].to(plan.fitted.dual)
+        f = u[:, self.linear].to(plan.dual)
         with torch.autocast(u.device.type, enabled=False):
-            c = amplitudes(f, plan.fitted.dual, plan.fitted.source)
+            c = amplitudes(f, plan.dual, plan.source)
+            v = self.first.synthesis(c[self.inner], plan.within.target)
+            direct = self.direct.synthesis(c, plan.direct)
         lifted = pool(self.lift(u[:, self.other]), plan.fine)
         g = self.shape(plan.base_shape) + pool(lifted, plan.base)
-        g = self.factors(g, base, plan.within)
-        v = self.first.synthesis(c, plan.fitted.target)
+        g = self.factors(g, plan.base.coarse, plan.within)
         for block in self.blocks:
             v = block(v, g, plan.within)
-        to_target = FourierPlan(at_base, plan.at_target)
-        known = [plan.target_shape, self.last_factors(g, to_target)]
+        known = [plan.target_shape, self.last_factors(g, plan.to_target)]
         if self.other:
             known.append(self.mean(lifted, plan.mean))
-        decoded = [
-            self.last(v, to_target),
-            self.direct.synthesis(c, plan.source_at_target),
-        ]
-        features = torch.cat(decoded, 1)
+        features = torch.cat([self.last(v, plan.to_target), direct], 1)
         g = self.at_target(torch.cat(known, 1))
         return self.project(features, g) + self.skip(features)
 
@@ -182,6 +184,13 @@ def _parted(linear: Sequence[int], in_channels: int) -> tuple[list[int], list[in
             f"which the output is linear, got {list(linear)}"
         )
     return chosen, [i for i in range(in_channels) if i not in chosen]
+
+
+def _inner(numbers: Tensor, count: int) -> Tensor:
+    """Which amplitudes are those of the `count` longest waves, in their order."""
+    length = torch.linalg.vector_norm(numbers, dim=1)
+    chosen = length.argsort(stable=True)[:count].sort().values
+    return torch.cat([chosen, chosen + len(numbers)])
 
 
 class _Gated(nn.Module):
@@ -202,9 +211,10 @@ class _Gated(nn.Module):
 class _LinearBlock(nn.Module):
     """`v + B (1 + g) A (v, F v)`."""
 
-    def __init__(self, width: int, context: int, *waves: float, **options: int) -> None:
+    def __init__(self, conv: FourierConv, context: int) -> None:
         super().__init__()
-        self.conv = FourierConv(width, width, *waves, **options)  # type: ignore[arg-type]
+        width = conv.coefficients.shape[1]
+        self.conv = conv
         self.mix = _Gated(2 * width, 2 * width, width, context)
 
     def forward(self, v: Tensor, context: Tensor, within: FourierPlan) -> Tensor:
