@@ -32,8 +32,8 @@ from isofield.plan import Plan
 class GreenPlan(Plan):
     """source : N points. dual : (N, 2 K) of the fit there, direct : all its waves at
     the target. fine, base : poolings of the source to half the spacing and of that to
-    the spacing. within : inner waves, from the base to itself; to_target : from the base to
-    the target. mean : from the fine points to the target. base_shape, target_shape :
+    the spacing. within : inner waves, from the base to itself; to_target : from there
+    to the target. mean : from the fine points to the target. base_shape, target_shape :
     positions and moments of the domain there."""
 
     source: Discretization
