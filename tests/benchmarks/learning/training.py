@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -52,13 +53,15 @@ def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
     if job.model not in known:
         raise ValueError(f"model: expected one of {known}, got {job.model!r}")
     if job.model in ARCHITECTURES:
+        known = inspect.signature(ARCHITECTURES[job.model]).parameters
+        linear = task.linear_in if "linear" in known else ()
         return Surrogate.for_cases(
             cases,
             task.inputs,
             task.targets,
             architecture=job.model,
             seed=job.seed,
-            **job.arguments,
+            **{"linear": linear, "cloud_on_boundary": False, **job.arguments},
         )
     # scales and fields do not depend on the architecture, only the network does
     model = Surrogate.for_cases(cases, task.inputs, task.targets, width=8, blocks=1)
