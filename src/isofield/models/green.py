@@ -27,6 +27,10 @@ from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
 from isofield.layers.wave_fit import WaveFit
 from isofield.plan import Plan
 
+# along a period, by dimension: 25, 221 and 258 waves of the fit, 17, 99 and 129 inner
+MODES = {1: 24, 2: 12, 3: 5}
+INNER = {1: 16, 2: 8, 3: 4}
+
 
 @dataclass(frozen=True, eq=False)
 class GreenPlan(Plan):
@@ -68,9 +72,9 @@ class GreenOperator(Operator):
     among the inputs. measure_dimension : 2 for surfaces in space, d where it is not
     given. radius : of the moments of the shape, at least three spacings of the coarsest
     mesh, in the scaled coordinates; the base has the spacing H = radius / 2. period :
-    of the waves. modes, inner : along a period; inner ones fewer where the shortest
-    would be less than 2 H. width, context : channels of v and of the factors. blocks :
-    their number. noise : see `WaveFit`; `observe` tells what sources to expect.
+    of the waves. modes, inner : along a period, by `MODES` and `INNER` where not given;
+    inner ones fewer where the shortest would be less than 2 H. width, context :
+    channels of v and of the factors. blocks : their number. noise : see `WaveFit`; `observe` tells what sources to expect.
 
     Output at any target points; nothing of the size of a mesh is learned.
     """
@@ -85,8 +89,8 @@ class GreenOperator(Operator):
         measure_dimension: int | None = None,
         radius: float = 0.18,
         period: float = 1.3,
-        modes: int = 12,
-        inner: int = 8,
+        modes: int | None = None,
+        inner: int | None = None,
         width: int = 32,
         context: int = 32,
         blocks: int = 4,
@@ -96,6 +100,8 @@ class GreenOperator(Operator):
         self.linear, self.other = _parted(linear, in_channels)
         self.radius = radius
         self.measure_dimension = measure_dimension
+        modes = MODES[dimension] if modes is None else modes
+        inner = INNER[dimension] if inner is None else inner
         inner = min(inner, modes, int(period / radius))
         size: dict[str, Any] = {"measure_dimension": measure_dimension}
         self.direct = FourierConv(
