@@ -74,7 +74,8 @@ class GreenOperator(Operator):
     mesh, in the scaled coordinates; the base has the spacing H = radius / 2. period :
     of the waves. modes, inner : along a period, by `MODES` and `INNER` where not given;
     inner ones fewer where the shortest would be less than 2 H. width, context :
-    channels of v and of the factors. blocks : their number. noise : see `WaveFit`; `observe` tells what sources to expect.
+    channels of v and of the factors. blocks : their number. noise : see `WaveFit`;
+    `observe` tells what sources to expect.
 
     Output at any target points; nothing of the size of a mesh is learned.
     """
