@@ -78,6 +78,11 @@ class Gino(_Peer):
             found.append(batch.flatten(0, 1))
         return torch.cat(found)
 
+    def state_dict(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """The weights alone: the package's models add a note that is no tensor."""
+        found = super().state_dict(*args, **options)
+        return {key: value for key, value in found.items() if torch.is_tensor(value)}
+
 
 def _by_mesh(u: Tensor, domain: Discretization) -> Iterator[tuple[Tensor, Tensor]]:
     """Points (N, d) and values (B, N, C) of samples in a row on the same points."""

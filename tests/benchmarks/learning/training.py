@@ -86,6 +86,8 @@ def trained(
     seconds per step and the mean training error of the last tenth of the budget.
     """
     run = Run(model, job.schedule, torch.device("cpu"), "float32", None, {})
+    if any(p.is_complex() for p in run.network.parameters()):
+        run.optimizer = _for_complex(run)
     run.network.train()
     late: list[float] = []
     steps, elapsed, start = 0, 0.0, time.process_time()
@@ -108,6 +110,13 @@ def trained(
         "seconds per step": elapsed / steps,
         "training error": float(np.mean(late)),
     }
+
+
+def _for_complex(run: Run) -> torch.optim.Optimizer:
+    """The same optimizer in a form that knows complex weights."""
+    given = run.optimizer.defaults
+    options = {name: given[name] for name in ("lr", "betas", "weight_decay")}
+    return torch.optim.AdamW(run.network.parameters(), **options)
 
 
 def _batches(samples: Sequence[Sample], job: Job) -> Iterator[list[int]]:
