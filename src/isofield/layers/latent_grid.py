@@ -138,6 +138,11 @@ def row_major(numbers: Tensor, nodes: int) -> Tensor:
     return flat
 
 
-def resolved(nodes: int | None, period: float, spacing: float) -> int:
-    """Nodes along a period: as given, or as many as are at most a spacing apart."""
+def resolved(nodes: int | None, period: float, radius: float, dimension: int) -> int:
+    """Nodes along a period: as given, or as many as integrals over balls need.
+
+    Of this radius, to half a percent: 0.3 radii apart, on lines, where fewer nodes
+    share the error, 0.15.
+    """
+    spacing = (0.15 if dimension == 1 else 0.3) * radius
     return math.ceil(period / spacing) if nodes is None else nodes

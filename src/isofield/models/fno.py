@@ -66,7 +66,7 @@ class FNO(Operator):
         super().__init__()
         m, self.reach = measure_dimension, 2 / 3 * radius
         self.period = 1 + 3 * radius if period is None else period
-        self.latent = resolved(latent, self.period, 0.3 * radius)
+        self.latent = resolved(latent, self.period, radius, dimension)
         waves = {
             "modes": min(modes, int(self.period / self.reach)),
             "measure_dimension": m,

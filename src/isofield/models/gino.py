@@ -45,9 +45,9 @@ class GINO(Operator):
     surfaces in space, d where it is not given. radius : 3 H, in the scaled coordinates,
     at least three spacings of the coarsest mesh. period : P of the grid, at least the
     extent of the domain and 4 H; 1 + 3 r where it is not given. latent : nodes along
-    the period; as many as are 0.9 H apart where it is not given. modes :
-    waves along the period, fewer where the shortest would be less than 2 H. width :
-    channels inside. blocks : their number. rank, hidden : of kernels.
+    the period; as many as are 0.9 H apart, on lines 0.45 H, where it is not given.
+    modes : waves along the period, fewer where the shortest would be less than 2 H.
+    width : channels inside. blocks : their number. rank, hidden : of kernels.
 
     Output at any target points; nothing of the size of a mesh or grid is learned.
     Source: Li et al., Geometry-informed neural operator, arXiv:2309.00583, here in the
@@ -73,7 +73,7 @@ class GINO(Operator):
         super().__init__()
         m, self.reach = measure_dimension, 2 / 3 * radius
         self.period = 1 + 3 * radius if period is None else period
-        self.latent = resolved(latent, self.period, 0.3 * radius)
+        self.latent = resolved(latent, self.period, radius, dimension)
         modes = min(modes, int(self.period / self.reach))
 
         def kernel(reach: float) -> KernelIntegral:

@@ -331,8 +331,7 @@ def _gridded(dimension: int) -> Operator:
 
 def _latent(shape: Shape, model: type[Operator], **size: Any) -> Operator:
     """GINO or FNO on as few nodes as there may be."""
-    extent, nodes = (2.8, 10) if shape == "surface" else (2.2, 8)
-    size |= {"period": extent + 8 / 3 * RADIUS[shape], "latent": nodes}
+    size |= {"period": 2.2 + 8 / 3 * RADIUS[shape], "latent": 8}
     return _small(shape, model, modes=2, blocks=2, **size)
 
 
@@ -594,7 +593,7 @@ register(
     channels=3,
     covers=(SliceTransformer,),
     rate=1.5,
-    dimensions=(1, 2, 3, "surface"),
+    dimensions=(2, 3, "surface"),
 )
 register(
     "point pooling and back",
@@ -623,7 +622,7 @@ register(
 )
 for _model, _size, _shapes in (
     (GINO, {"rank": 4, "hidden": 8}, (2, 3)),
-    (FNO, {}, (1, 2, "surface")),
+    (FNO, {}, (1, 2, "sphere")),
 ):
     register(
         _model.__name__,
