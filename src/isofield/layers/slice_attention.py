@@ -44,8 +44,11 @@ class SliceAttention(nn.Module):
         self.exchange = nn.Linear(channels // heads, 3 * (channels // heads))
         self.project = nn.Linear(channels, channels)
         with torch.no_grad():
-            # features of size 1 make exponents of size 2: slices that differ
+            # features of size 1 make exponents of size 2, slices that differ, and
+            # values and updates of size 1
             self.assign.weight.normal_(0, 2 * channels**-0.5)
+            self.value.weight.normal_(0, channels**-0.5)
+            self.project.weight.normal_(0, channels**-0.5)
 
     def forward(self, u: Tensor, domain: Discretization) -> Tensor:
         """(N, C) on the points of `domain` -> (N, C)."""

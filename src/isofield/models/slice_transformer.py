@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from isofield.bases.learned import varied_network
 from isofield.discretization import Discretization
 from isofield.layers.kernel_integral import KernelPlan
 from isofield.layers.local_mean import LocalMean
-from isofield.layers.moments import domain_moments, n_moments
+from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
@@ -43,13 +44,14 @@ class SliceTransformerPlan(Plan):
 class SliceTransformer(Operator):
     """Lift, attention among slices with pointwise networks between, projection.
 
-        w = L u,   f = (A_f w, A w, S),   v_0 = E f,
+        w = L u,   f = (A_f w, A w, S),   v_0 = E f + Q(x),
         v' = v_k + T_k(N v_k),   v_(k+1) = v' + P_k(N v'),   output = P(N v_n, f)
 
     T_k is attention among slices (`SliceAttention`), N a norm over the channels of each
     point. A_f and A are means over balls around x of a lattice of half the spacing and
     of one of the spacing H (the base, see `lattice_pooling`), S the position and
-    moments of the domain.
+    moments of the domain. Q begins as varied functions of the position, so that the
+    first slices are parts of the domain that differ: without it training is slower.
 
     Every v_k is a function of the point: slices are means over the base, in its
     measure, and features go through the same blocks at the targets, where they see the
@@ -75,7 +77,7 @@ class SliceTransformer(Operator):
         radius: float = 0.18,
         width: int = 64,
         blocks: int = 4,
-        heads: int = 4,
+        heads: int = 8,
         slices: int = 32,
     ) -> None:
         super().__init__()
@@ -87,10 +89,12 @@ class SliceTransformer(Operator):
         self.fine_mean = LocalMean(spacing, measure_dimension)
         self.base_mean = LocalMean(2 * spacing, measure_dimension)
         self.enter = pointwise(features, 2 * width, width)
+        self.place = varied_network(dimension, width, width)
         self.blocks = nn.ModuleList(_Block(width, heads, slices) for _ in range(blocks))
         self.norm = nn.LayerNorm(width)
         self.project = pointwise(width + features, 2 * width, out_channels)
         self.skip = nn.Linear(width + features, out_channels)
+        nn.init.normal_(self.skip.weight, std=(width + features) ** -0.5)
 
     def prepare(
         self, source: Discretization, target: Discretization
@@ -108,33 +112,32 @@ class SliceTransformer(Operator):
     def _surroundings(
         self, fine: Discretization, base: Discretization, at: Discretization
     ) -> Surroundings:
-        """Balls of two spacings of the lattices for means, of four for moments."""
-        radius, m = self.radius, self.measure_dimension
-        near = domain_moments(fine, at, 2 / 3 * radius, m)
-        far = domain_moments(base, at, 4 / 3 * radius, m)
         return Surroundings(
             at,
             self.fine_mean.prepare(fine, at),
             self.base_mean.prepare(base, at),
-            torch.cat([at.points, near, far], 1),
+            shape_features(fine, base, at, self.radius, self.measure_dimension),
         )
 
     def forward(self, u: Tensor, plan: SliceTransformerPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
         fine = pool(self.lift(u), plan.fine)
         base = pool(fine, plan.base)
+        known = [self._known(fine, base, at) for at in (plan.at_base, plan.at_target)]
         base_at, target_at = plan.at_base.points, plan.at_target.points
-        known = self._known(fine, base, plan.at_target)
-        v = self.enter(self._known(fine, base, plan.at_base))
-        out = self.enter(known)
+        v, out = self._entered(known[0], base_at), self._entered(known[1], target_at)
         for block in self.blocks:
             v, out = block(v, base_at, out, target_at)
-        features = torch.cat([self.norm(out), known], 1)
+        features = torch.cat([self.norm(out), known[1]], 1)
         return self.project(features) + self.skip(features)
 
     def _known(self, fine: Tensor, base: Tensor, at: Surroundings) -> Tensor:
         means = [self.fine_mean(fine, at.fine), self.base_mean(base, at.base)]
         return torch.cat([*means, at.shape], 1)
+
+    def _entered(self, known: Tensor, at: Discretization) -> Tensor:
+        # the scaled domain has the extent 1: twice its positions fill the unit ball
+        return self.enter(known) + self.place(2 * at.points)
 
 
 class _Block(nn.Module):
