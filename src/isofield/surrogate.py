@@ -13,7 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from isofield.data import Field, FieldError, Normalizer, Sample, check_same_fields
+from isofield.data import (
+    Field,
+    FieldError,
+    Normalizer,
+    Sample,
+    Symmetry,
+    check_same_fields,
+)
 from isofield.data.envelope import Envelope
 from isofield.data.featured import (
     check_featured,
@@ -24,6 +31,7 @@ from isofield.data.featured import (
 from isofield.data.fields import Site, stacked
 from isofield.data.frame import Frame
 from isofield.data.measuring import discretized, mean_spacing, measure_dimension
+from isofield.data.motion import with_copies
 from isofield.data.similarity import Similarity
 from isofield.discretization import Discretization
 from isofield.graph import radius_graph
@@ -77,6 +85,7 @@ class Surrogate:
         similarity: Mapping[str, str] | None = None,
         features: Sequence[str] = (),
         linear: Sequence[str] = (),
+        augment: Symmetry | None = None,
         seed: int = 0,
         cloud_on_boundary: bool = True,
         **arguments: Any,
@@ -96,9 +105,11 @@ class Surrogate:
         shape as inputs, such as "distance to boundary" (see `isofield.features`).
         linear : inputs in which the targets are linear, such as sources or loads, for
         architectures that know it (`GreenOperator`): there zero gives zero, and no
-        mean is taken away from these inputs or from targets. arguments : of the
-        architecture. Raises `FieldError` where a case lacks a field or a region that a
-        feature names, or has fields or cells in other dimensions.
+        mean is taken away from these inputs or from targets. augment : of a problem
+        without a direction of its own: the moved copies that `fit` is to add count as
+        cases. arguments : of the architecture. Raises `FieldError` where a case lacks a
+        field or a region that a feature names, or has fields or cells in other
+        dimensions, or a field whose shape does not tell how it turns with the mesh.
         """
         if not cases:
             raise ValueError("expected at least one case to train on, got none")
@@ -115,6 +126,8 @@ class Surrogate:
         if len(names) != len(cases):
             raise ValueError(f"names: expected {len(cases)}, got {len(names)}")
         specified = check_same_fields(cases, [inputs, targets], at, names)
+        if augment is not None:
+            cases, names = with_copies(cases, names, augment, [*inputs, *targets])
         m = measure_dimension(cases, names)
         domains = [
             discretized(case, at, name, m, cloud_on_boundary)

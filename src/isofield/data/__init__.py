@@ -1,6 +1,7 @@
 """Samples, normalizers and the batches of mixed resolution that training draws."""
 
 from isofield.data.fields import Field, FieldError, check_same_fields, stacked
+from isofield.data.motion import Symmetry, mirrored, moved, rotated
 from isofield.data.normalizer import Normalizer
 from isofield.data.sample import Sample, collate
 from isofield.data.sampler import node_batches
@@ -11,6 +12,10 @@ __all__ = [
     "FieldError",
     "check_same_fields",
     "stacked",
+    "Symmetry",
+    "mirrored",
+    "moved",
+    "rotated",
     "Normalizer",
     "Sample",
     "collate",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 import torch
 
-from isofield.data import Sample, stacked
+from isofield.data import Sample, Symmetry, stacked
+from isofield.data.motion import with_copies
 from isofield.mesh import Mesh
 from isofield.surrogate import Surrogate
 from isofield.train.checkpoint import TrainingError
@@ -37,6 +38,7 @@ def fit(
     device: torch.device | str | None = None,
     precision: Literal["float32", "bf16"] = "float32",
     loss: Literal["l2", "h1"] = "l2",
+    augment: Symmetry | None = None,
     progress: bool = True,
     names: Sequence[str] | None = None,
     cloud_on_boundary: bool = True,
@@ -54,11 +56,14 @@ def fit(
     call with the same directory, cases and schedule goes on where the last one stopped
     and ends with the same weights as one that never stopped. device : "cuda" where
     there is one, else "cpu". precision : "bf16" runs the dense products in bfloat16;
-    sums over points stay in float32. names : of the cases and then of those for
-    validation, for errors. cloud_on_boundary : False where clouds among all these lie
-    strictly inside their domains (see `Surrogate.sample`).
+    sums over points stay in float32. augment : of a problem without a direction of its
+    own: every pass also sees copies of the cases, turned and mirrored with their
+    vectors and tensors; give it to `Surrogate.for_cases` as well. names : of the cases
+    and then of those for validation, for errors. cloud_on_boundary : False where clouds
+    among all these lie strictly inside their domains (see `Surrogate.sample`).
 
-    Raises `TrainingError` where a target is zero everywhere in a case, a loss is no
+    Raises `ValueError` where moved copies leave the box of the model's cases,
+    `TrainingError` where a target is zero everywhere in a case, a loss is no
     number, or the checkpoint found is of another model, schedule or set of cases.
     """
     if not cases:
@@ -81,12 +86,20 @@ def fit(
             *_counted("validation case", validation),
         ]
         how = {"with_gradient": slopes, "cloud_on_boundary": cloud_on_boundary}
-        train = _prepared(model, cases, names[: len(cases)], bars, how)
+        learned, checked = names[: len(cases)], names[len(cases) :]
+        if augment is not None:
+            fields = [field.name for field in (*model.inputs, *model.targets)]
+            cases, learned = with_copies(cases, learned, augment, fields)
+        train = _prepared(model, cases, learned, bars, how)
+        if augment is not None:
+            _check_box(model, train, learned)
         how["with_gradient"] = False
-        check = _prepared(model, validation, names[len(cases) :], bars, how)
+        check = _prepared(model, validation, checked, bars, how)
         sizes = [[len(sample.weights) for sample in part] for part in (train, check)]
         job = {"loss": loss, "precision": precision, "sizes": sizes}
         job["cloud_on_boundary"] = cloud_on_boundary
+        if augment is not None:
+            job["augment"] = asdict(augment)
         run = Run(model, schedule, device, precision, directory, job)
         run.resume()
         task = bars.add("Training", schedule.epochs, run.epoch)
@@ -95,6 +108,26 @@ def fit(
             bars.advance(task, _summary(row))
     run.finish()
     return History(run.rows, run.best_epoch)
+
+
+def _check_box(
+    model: Surrogate, samples: Sequence[Sample], names: Sequence[str]
+) -> None:
+    """Moved copies lie within the box of the cases that the model was made for."""
+    frame = model.frame
+    lower, upper = (
+        (torch.tensor(corner) - torch.tensor(frame.origin)) / frame.length
+        for corner in (model.envelope.lower, model.envelope.upper)
+    )
+    for sample, name in zip(samples, names, strict=True):
+        points = sample.domain.points
+        out = float(torch.maximum(lower - points, points - upper).max())
+        if out > 1e-5:  # rounding in float32
+            raise ValueError(
+                f"{name}: leaves the box of the cases that the model was made for by "
+                f"{100 * out:.3g} % of its extent; give the same augment to "
+                "Surrogate.for_cases"
+            )
 
 
 def _prepared(
