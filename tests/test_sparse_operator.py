@@ -136,6 +136,19 @@ def test_files_that_are_none(tmp_path, content):
         load_operator(path)
 
 
+def test_a_disk_that_is_full_leaves_no_file(tmp_path, monkeypatch):
+    import safetensors.torch
+
+    def failing(*_):
+        raise safetensors.SafetensorError("no space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", failing)
+    path = tmp_path / "a.safetensors"
+    with pytest.raises(TransferError, match="not written .no space left on device"):
+        save_operator(path, example()[0])
+    assert not list(tmp_path.iterdir())
+
+
 def test_values_that_are_not_finite_are_named_or_left_out():
     operator, dense = example()
     u = torch.ones(9, 2, dtype=torch.float64)

@@ -24,7 +24,14 @@ def coarsen(
         Path, typer.Argument(metavar="IN", help="Mesh file to read.", readable=False)
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="OUT", help="Mesh file to write.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="Mesh file to write.",
+            readable=False,
+        ),
     ],
     points: Annotated[
         int | None,

@@ -38,6 +38,7 @@ def resample(
             "-o",
             metavar="OUT",
             help="Mesh file to write; of several sources, the folder for their files.",
+            readable=False,
         ),
     ],
     method: Annotated[

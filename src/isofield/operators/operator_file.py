@@ -47,7 +47,11 @@ def load_operator(path: str | os.PathLike) -> SparseOperator:
 
 
 def write_tensors(path: Path, kind: str, header: dict, tensors: Tensors) -> None:
-    """A file of tensors with a header under the name of its kind."""
+    """A file of tensors with a header under the name of its kind.
+
+    Raises `OSError` or `TransferError` where it cannot be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     # clones, since safetensors refuses tensors that share memory
@@ -56,7 +60,10 @@ def write_tensors(path: Path, kind: str, header: dict, tensors: Tensors) -> None
         for name, tensor in tensors.items()
     }
     metadata = {kind: json.dumps(header)}
-    replaced(path, lambda file: save_file(tensors, file, metadata))
+    try:
+        replaced(path, lambda file: save_file(tensors, file, metadata))
+    except SafetensorError as error:
+        raise TransferError(f"{path}: not written ({error})") from error
 
 
 def read_tensors(
