@@ -144,7 +144,7 @@ def test_a_disk_that_is_full_leaves_no_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(safetensors.torch, "save_file", failing)
     path = tmp_path / "a.safetensors"
-    with pytest.raises(TransferError, match="not written .no space left on device"):
+    with pytest.raises(TransferError, match=r"not written .no space left on device"):
         save_operator(path, example()[0])
     assert not list(tmp_path.iterdir())
 
