@@ -38,8 +38,8 @@ class FNO(Operator):
     As `GINO`, but nothing is learned between points and grid: R_g averages in the
     measure over the hats of the grid (`latent_grid`), D is the average of the nodes
     around a target (`LocalAverage`), both over 2 H whatever the grid, so that its
-    resolution stays a property of the plan. Costs the fewest pairs of points of all
-    models here; for domains like boxes, where most of the grid lies inside.
+    resolution stays a property of the plan. For domains like boxes, where most of the
+    grid lies inside.
 
     in_channels, out_channels : of the fields. dimension : d. measure_dimension : 2 for
     surfaces in space, d where it is not given. radius, period, latent, modes, width,
