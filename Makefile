@@ -1,4 +1,4 @@
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench bench-learning clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -18,6 +18,11 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks
+
+# Makes the data of all tasks, trains for 8 minutes on each of their forms, and reports.
+bench-learning: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.learning
+	$(BIN)/python -m tests.benchmarks.learning --report
 
 # torch first and alone: the pinned version is then what every other package finds.
 $(STAMP): pyproject.toml constraints.txt

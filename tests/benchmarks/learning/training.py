@@ -179,12 +179,18 @@ def result(
     line = {
         "task": task.name,
         "form": form,
-        "parameters": sum(p.numel() for p in model.network.parameters()),
+        "parameters": _numbers(model),
         "preparing": preparing,
         **{key: value for key, value in asdict(job).items()},
     }
     line |= trained(model, job, samples)
     return line | {"errors": tested(model, task, tests)} | own_errors(task, tests)
+
+
+def _numbers(model: Surrogate) -> int:
+    """How many real numbers the network learns."""
+    weights = model.network.parameters()
+    return sum(p.numel() * (2 if p.is_complex() else 1) for p in weights)
 
 
 def own_errors(task: Task, tests: dict[str, list[Mesh]]) -> dict[str, Any]:
@@ -207,7 +213,7 @@ def own_errors(task: Task, tests: dict[str, list[Mesh]]) -> dict[str, Any]:
 def _apart(case: Mesh, name: str, truth: str) -> float:
     """The relative L2 error of a field of a mesh with cells; truth : another one."""
     found, wanted = (
-        torch.from_numpy(case.point_data[field].reshape(len(case.points), -1))
+        torch.tensor(case.point_data[field].reshape(len(case.points), -1))
         for field in (name, truth)
     )
     return float(relative_l2(found, wanted, from_mesh(case), [wanted.shape[1]]))
