@@ -28,7 +28,7 @@ class SliceAttention(nn.Module):
     channels : C. heads : H, a divisor of C. slices : G.
 
     Error O(h^2) from lumped weights; no position enters, so motions of the body change
-    nothing. Cost N C (2 C + H G) and memory N H G; attention itself costs H G^2.
+    nothing. Cost N C (2 C + (H + 2) G), memory N H G; attention itself costs C G^2.
     Raises `ValueError` for heads that do not divide C, and for less than one slice.
     Source: Wu et al., Transolver, arXiv:2402.02366, there without weights.
     """
