@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose
 
 from isofield import Mesh, from_mesh
@@ -16,7 +17,9 @@ from isofield.features import (
     features,
     signed_distance,
 )
+from isofield.features.nearest import nearest_in
 from isofield.generation import ball, box, disk, icosphere, l_shape, square, torus
+from isofield.operators.closest import boundary, closest
 
 FAMILIES = [{}, {"grading": 3.0}]
 
@@ -136,6 +139,19 @@ def test_distances_to_the_circles_of_an_annulus_converge(grading) -> None:
     assert 1.7 < rate(sizes, errors) < 2.3
 
 
+@pytest.mark.parametrize(
+    "mesh", [ball(4, grading=3.0), box(4, "hexahedron", grading=6.0), l_shape(4)]
+)
+def test_the_search_by_corners_finds_what_boxes_find(mesh: Mesh) -> None:
+    """Far away, near, and in the middle, from where all facets are as near."""
+    domain = boundary(mesh)
+    far = np.random.default_rng(0).normal(0, 3, (100, mesh.points.shape[1]))
+    points = torch.tensor(np.concatenate([mesh.points, far]))
+    found, expected = nearest_in(domain, points), closest(domain, points)
+    assert torch.equal(found.distance, expected.distance)
+    assert torch.equal(found.simplex, expected.simplex)
+
+
 def test_points_that_bound_no_facet_count_alone() -> None:
     mesh = square(4, "quad")
     middle = np.flatnonzero((mesh.points == 0.5).all(1))
@@ -185,8 +201,12 @@ def test_an_indicator_of_a_boundary_vanishes_where_near_stays() -> None:
         near.append(abs(float(means[1]) - (1 - np.exp(-10)) / 10))
     assert_allclose(on, [1 / 16, 1 / 32, 1 / 64], rtol=1e-9)
     assert 1.8 < rate(sizes, near) < 2.3
-    cells = features(sided(square(4, "quad")), ["on points"], "cells")
-    assert cells.sum() == 4
+    mesh = sided(square(4, "quad"))
+    for region in ("points", "lines", "facets"):
+        assert features(mesh, [f"on {region}"], "cells").sum() == 4
+    alone = replace(mesh, point_sets={"middle": [12]})
+    with pytest.raises(FeatureError, match="of points and edges alone belongs to no"):
+        features(alone, ["on middle"], "cells")
 
 
 def test_near_falls_over_the_length_that_is_asked_for() -> None:
@@ -432,6 +452,16 @@ def test_what_there_is_not_is_said(name: str, message: str) -> None:
         features(mesh, [name])
     with pytest.raises(FeatureError, match=message):
         check_features(mesh, [name])
+
+
+def test_curvatures_need_neighbours() -> None:
+    with pytest.raises(
+        FeatureError, match=r"12 of 12 points of the surface, .* within 0.05: take a la"
+    ):
+        features(square(3), ["mean curvature within 0.05"])
+    corners = Mesh([[0, 0], [1, 0], [0, 1.0]], {"triangle": [[0, 1, 2]]})
+    with pytest.raises(FeatureError, match=r"3 of 3 points .* in 5 rings of cells"):
+        features(corners, ["mean curvature"])
 
 
 def test_clouds_have_their_named_points_alone() -> None:

@@ -267,6 +267,9 @@ def test_the_command_line_trains_with_features(cases, tmp_path, capfd) -> None:
     assert main([str(word) for word in [*words, *options]]) == 0
     assert load_model(output).features == ("distance to boundary", "near clamp")
     assert read(names[2]).point_sets.keys() == {"clamp"}
+    capfd.readouterr()
+    assert main(["info", str(output)]) == 0
+    assert "near clamp" in capfd.readouterr().out
     predicted = tmp_path / "predicted.vtu"
     truth = cases[2].point_data["u"].copy()
     truth[0] = np.nan

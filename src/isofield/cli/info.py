@@ -115,6 +115,8 @@ def _sets(mesh: Mesh) -> list[list[str]]:
 
 
 def _show_model(file: Path, model: Surrogate) -> None:
+    from isofield.data.featured import feature_fields
+
     parameters = sum(weight.numel() for weight in model.network.parameters())
     arguments = dict(model.arguments)
     envelope = model.envelope
@@ -141,10 +143,14 @@ def _show_model(file: Path, model: Surrogate) -> None:
             field.name,
             kind,
             " x ".join(map(str, field.shape)) or "scalar",
-            tables.interval(*envelope.inputs[field.name]) if kind == "input" else "",
+            "" if kind == "target" else tables.interval(*envelope.inputs[field.name]),
             field.unit,
         ]
-        for kind, fields in (("input", model.inputs), ("target", model.targets))
+        for kind, fields in (
+            ("input", model.inputs),
+            ("feature", feature_fields(model.features, len(envelope.lower))),
+            ("target", model.targets),
+        )
         for field in fields
     ]
     tables.show("Fields", ["name", "as", "shape", "range in training", "unit"], rows)

@@ -68,13 +68,12 @@ def curvature_at_scale(surface: Mesh, normals: Tensor, radius: float) -> Tensor:
     the curvature of smooth surfaces, about 1/r at edges. Integrated over the cells at
     their centroids: O(h²), and O(h) near edges.
 
-    Raises `FeatureError` where less than two cells lie within the radius.
+    Raises `FeatureError` where less than two cells of one side lie within the radius.
     """
     cells = from_mesh(surface, "cells")
     facing = surface_normals(surface, "cells")
     points = torch.tensor(surface.points)
     graph = radius_graph(cells.points, points, radius)
-    _check_known(graph.degree() > 1, f"within {radius:.4g}: take a larger radius")
     i, j = graph.target, graph.source
     offset = cells.points[j] - points[i]
     share = cells.weights[j] * (1 - offset.square().sum(1) / radius**2)
@@ -86,8 +85,10 @@ def curvature_at_scale(surface: Mesh, normals: Tensor, radius: float) -> Tensor:
 
     mass = total(torch.ones_like(share))
     offset = offset - (total(offset) / mass[:, None])[i]
-    along = total((facing[j] * offset).sum(1))
-    return along / total(offset.square().sum(1))
+    spread = total(offset.square().sum(1))
+    known = (graph.degree() > 1) & (spread > 0)
+    _check_known(known, f"within {radius:.4g}: take a larger radius")
+    return total((facing[j] * offset).sum(1)) / spread
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,11 +13,12 @@ from isofield.discretization import from_mesh
 from isofield.features import regions
 from isofield.features.curvature import curvature_at_scale, curvatures
 from isofield.features.names import NEAR, Feature, FeatureError
+from isofield.features.nearest import nearest_in
 from isofield.features.regions import BOUNDARY
 from isofield.features.thickness import thickness
 from isofield.mesh import Mesh, MeshError
 from isofield.normals import surface_normals
-from isofield.operators.closest import Closest, closest
+from isofield.operators.closest import Closest
 from isofield.operators.supermesh.splitting import Split, split
 
 # a point nearer to the boundary than this share of the extent lies on it: rounding
@@ -117,9 +118,14 @@ class Geometry:
     @cached_property
     def found(self) -> Closest:
         """The nearest points of the hull."""
-        return closest(self.domain, self.sites)
+        return nearest_in(self.domain, self.sites)
 
     def _to(self, name: str) -> tuple[Tensor, Tensor]:
+        """Distance to a region, and the nearest point of it."""
+        if name == BOUNDARY and self.mesh.dimension == self.mesh.points.shape[1]:
+            found, corners = self.found, self.domain.corners
+            foot = torch.einsum("mc,mcd->md", found.share, corners[found.simplex])
+            return found.distance, foot
         if name not in self._nearest:
             region = regions.region(self.mesh, name)
             self._nearest[name] = regions.nearest(region, self.sites)

@@ -13,9 +13,10 @@ from torch import Tensor
 from isofield.cells import CELL_TYPES
 from isofield.discretization import from_mesh
 from isofield.features.names import FeatureError
+from isofield.features.nearest import nearest_in
 from isofield.graph import knn_graph
 from isofield.mesh import Mesh
-from isofield.operators.closest import boundary, closest
+from isofield.operators.closest import boundary
 from isofield.operators.location import locate
 from isofield.operators.supermesh.splitting import split
 from isofield.topology import boundary_facets, first_numbers, joined, number_rows
@@ -82,7 +83,7 @@ def nearest(region: Region, points: Tensor) -> tuple[Tensor, Tensor]:
     for part in region.parts:
         solid = part.dimension == points.shape[1]
         domain = boundary(part) if solid else split(part)
-        found = closest(domain, points)
+        found = nearest_in(domain, points)
         at = torch.einsum("mc,mcd->md", found.share, domain.corners[found.simplex])
         keep(found.distance, at)
         if solid:
@@ -102,36 +103,40 @@ def indicator(region: Region, at: str) -> np.ndarray:
     weight that lies in them. Of facets 1 at their points and at the cells that have
     one. Raises `FeatureError` at cells for a region of points and edges alone.
     """
+    return _share_of_points(region) if at == "points" else _share_of_cells(region)
+
+
+def _share_of_points(region: Region) -> np.ndarray:
     mesh, m = region.mesh, region.mesh.dimension
-    solid = [part for part in region.parts if part.dimension == m]
-    if at == "points":
-        result = np.zeros(len(mesh.points))
-        if solid:
-            kinds = [k for k in region.cells if CELL_TYPES[k].dimension == m]
-            used = np.unique(np.concatenate([region.cells[k].ravel() for k in kinds]))
-            result[used] = from_mesh(solid[0]).weights
-            return result / from_mesh(mesh).weights.numpy()
+    result = np.zeros(len(mesh.points))
+    blocks = [n for k, n in region.cells.items() if CELL_TYPES[k].dimension == m]
+    if not blocks:
         result[region.nodes] = 1
         return result
-    lowest = m if solid else m - 1
-    if not any(CELL_TYPES[kind].dimension == lowest for kind in region.cells):
+    used = np.unique(np.concatenate([nodes.ravel() for nodes in blocks]))
+    result[used] = from_mesh(region.parts[-1]).weights
+    return result / from_mesh(mesh).weights.numpy()
+
+
+def _share_of_cells(region: Region) -> np.ndarray:
+    mesh, starts = region.mesh, first_numbers(region.mesh.cells)
+    dimensions = {CELL_TYPES[kind].dimension for kind in region.cells}
+    if mesh.dimension in dimensions:
+        blocks = [
+            (kind, nodes, starts[kind] + np.arange(len(nodes)))
+            for kind, nodes in mesh.cells.items()
+        ]
+    elif mesh.dimension - 1 in dimensions:
+        blocks = [(kind, nodes, code // 8) for kind, nodes, code in _facets(mesh)]
+    else:
         raise FeatureError(
             "a region of points and edges alone belongs to no cell: take a distance"
         )
-    total = sum(len(nodes) for nodes in mesh.cells.values())
-    result = np.zeros(total)
-    starts = first_numbers(mesh.cells)
-    blocks = [
-        (kind, nodes, starts[kind] + np.arange(len(nodes)))
-        for kind, nodes in mesh.cells.items()
-    ]
-    if not solid:
-        blocks = [(kind, nodes, code // 8) for kind, nodes, code in _facets(mesh)]
+    result = np.zeros(sum(len(nodes) for nodes in mesh.cells.values()))
     for kind, nodes, number in blocks:
         if kind in region.cells:
             both = np.sort(np.concatenate([region.cells[kind], nodes]), axis=1)
-            group = number_rows(both)[1]
-            members, asked = np.split(group, [len(region.cells[kind])])
+            members, asked = np.split(number_rows(both)[1], [len(region.cells[kind])])
             result[number[np.isin(asked, members)]] = 1
     return result[mesh.top_cells]
 

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from isofield.features.names import FeatureError
+from isofield.features.nearest import nearest_in
 from isofield.features.regions import BOUNDARY, nearest, region
 from isofield.mesh import Mesh, MeshError
 from isofield.normals import surface_normals
-from isofield.operators.closest import Closest, closest
+from isofield.operators.closest import Closest
 from isofield.operators.location import locate
 from isofield.operators.supermesh.splitting import Split, split
 from isofield.topology import number_rows
@@ -52,7 +53,7 @@ def signed_distance(mesh: Mesh, points: np.ndarray) -> np.ndarray:
     except MeshError as error:
         raise FeatureError(str(error)) from error
     domain = split(mesh)
-    found = closest(domain, wanted)
+    found = nearest_in(domain, wanted)
     at = torch.einsum("mc,mcd->md", found.share, domain.corners[found.simplex])
     outward = ((wanted - at) * _normals(domain, found)).sum(1)
     return torch.where(outward < 0, -found.distance, found.distance).numpy()

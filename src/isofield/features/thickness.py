@@ -13,6 +13,8 @@ from isofield.operators.supermesh.splitting import Split
 
 # pieces of a ray along the largest extent, each looked up in the tree of boxes
 PIECES = 32
+# pairs of a ray and a simplex that are tried together
+AT_ONCE = 1 << 18
 # how far beyond a facet, in its size, a ray still meets it: rounding, so that none
 # slips through between two facets
 SLACK = 1e-9
@@ -45,11 +47,12 @@ def thickness(domain: Split, points: Tensor, normals: Tensor) -> Tensor:
         low, high = torch.minimum(begin, end), torch.maximum(begin, end)
         i, j = overlapping(Boxes(low, high), boxes)
         i = left[i]
-        apart = (domain.nodes[j] != i[:, None]).all(1)
-        i, j = i[apart], j[apart]
-        s = _meeting(points[i], -normals[i], domain.corners[j])
-        s = torch.where(s <= (piece + 1) * step * (1 + SLACK), s, torch.inf)
-        result = result.scatter_reduce(0, i, s, "amin")
+        furthest = (piece + 1) * step * (1 + SLACK)
+        for p, t in zip(i.split(AT_ONCE), j.split(AT_ONCE), strict=True):
+            s = _meeting(points[p], -normals[p], domain.corners[t])
+            apart = (domain.nodes[t] != p[:, None]).all(1)
+            s = torch.where(apart & (s <= furthest), s, torch.inf)
+            result = result.scatter_reduce(0, p, s, "amin")
     if not bool(result.isfinite().all()):
         lost = (~result.isfinite()).nonzero()[:, 0]
         raise FeatureError(

@@ -142,11 +142,13 @@ def _distances(corners: Tensor, x: Tensor) -> Tensor:
     """(K,) the smallest distance of x (K, k, d) from simplices (K, k, m + 1, d)."""
     shape = x.shape[:2]
     corners, x = corners.flatten(0, 1), x.flatten(0, 1)
-    at = torch.einsum("kc,kcd->kd", _shares(corners, x), corners)
+    at = torch.einsum("kc,kcd->kd", shares(corners, x), corners)
     return (at - x).norm(dim=1).view(shape).amin(1)
 
 
-def _shares(corners: Tensor, x: Tensor) -> Tensor:
+def shares(corners: Tensor, x: Tensor) -> Tensor:
+    """(K, m + 1) barycentric coordinates of the point of simplices (K, m + 1, d), one
+    for each x (K, d), that is nearest to it."""
     return (_on_line if corners.shape[1] == 2 else _on_triangle)(corners, x)
 
 
@@ -157,7 +159,7 @@ def _closest(domain: Split, points: Tensor, bound: Tensor, first: Tensor) -> Clo
     # a simplex at the nearest corner, too, where rounding leaves no other
     every = torch.arange(len(points), device=points.device)
     i, j = torch.cat([i, every]), torch.cat([j, first])
-    share = _shares(corners[j], points[i])
+    share = shares(corners[j], points[i])
     at = torch.einsum("kc,kcd->kd", share, corners[j])
     distance = (at - points[i]).norm(dim=1)
     order = torch.argsort(j, stable=True)
