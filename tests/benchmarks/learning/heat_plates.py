@@ -79,7 +79,7 @@ def truth(
     """The plate, log10 k, q, and the temperature at any points."""
     domain = plate(seed, shapes)
     mesh = fine(domain, EDGE)
-    g, q = inputs(seed, source, mesh.points)
+    g, q = inputs(seed, source, domain.spread(seed))
     basis = basis_of(mesh, 2)
     values = solution(basis, g, q, outer_nodes(domain, basis))
     interpolation = Interpolation.of(basis)

@@ -72,6 +72,10 @@ class Domain:
         places = lower + random.random((count, 2)) * (upper - lower)
         return places[self.inside(places)]
 
+    def spread(self, seed: int) -> np.ndarray:
+        """Some thousands of random points of the domain, the same for every mesh."""
+        return self.draw(np.random.default_rng([seed, 9]), 10_000)
+
     def spacing(self, family: str) -> Spacing:
         """The relative spacing: "uniform", or finest at the "boundary" or "centre"."""
         lower, upper = self.box

@@ -120,8 +120,9 @@ def truth(seed: int, shapes: str) -> tuple[Domain, Function, Any, Any]:
     """The domain, the velocity, the values of all steps, and their interpolation."""
     domain = star(seed, shapes)
     mesh = fine(domain, EDGE)
-    velocity = flow(seed, shapes, mesh.points)
-    start = bumps(np.random.default_rng([seed, 2]), mesh.points)
+    places = domain.spread(seed)
+    velocity = flow(seed, shapes, places)
+    start = bumps(np.random.default_rng([seed, 2]), places)
     basis = basis_of(mesh, 2)
     steps = ROLLED + (STARTS - 1 if seed < NEW else 0)
     values = history(basis, velocity, start(basis.doflocs.T), steps)
