@@ -18,6 +18,7 @@ from isofield.discretization import Discretization, from_mesh, pack
 from isofield.generation import disk
 from isofield.models import ARCHITECTURES
 from isofield.plan import pack_plans
+from tests.benchmarks.learning.peers import gino
 
 RINGS, SAMPLES, ROUNDS = 25, 8, 5
 SPACING = 0.5 / RINGS  # of a disk of diameter 1
@@ -58,9 +59,7 @@ def _field(points: Tensor) -> Tensor:
 
 
 def _theirs() -> nn.Module:
-    from neuralop.models import GINO  # type: ignore[import-not-found]
-
-    return GINO(
+    return gino()(
         in_channels=1,
         out_channels=1,
         gno_coord_dim=2,
