@@ -221,15 +221,18 @@ def test_memory_grows_with_points_and_not_with_pairs(form):
     assert 4 * 12 * many < kept[many] < 0.1 * 4 * 2 * many**2
 
 
-def test_nothing_of_a_mesh_is_kept_and_integrals_stay_whole_under_autocast():
+def test_nothing_of_a_mesh_is_kept_and_halves_or_no_targets_are_served():
     source = body(2, 6, dtype=torch.float32)
     layer, u = attention().float(), waves(3)(source.points)
     plan = layer.prepare(source, source)
     assert max(p.numel() for p in layer.state_dict().values()) <= 12 * 12
     with torch.autocast("cpu", torch.bfloat16):
-        found = layer(u, plan)
-    assert found.dtype == torch.bfloat16
-    assert (found.float() - layer(u, plan)).abs().max() < 0.05
+        found = [layer(x, plan) for x in (u, u.bfloat16())]
+    for halved in found:
+        assert halved.dtype == torch.bfloat16
+        assert (halved.float() - layer(u, plan)).abs().max() < 0.05
+    nobody = at(u.new_zeros(0, 2))
+    assert layer(u, layer.prepare(source, nobody)).shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +265,7 @@ def test_bad_input():
     empty = Discretization(
         source.points, source.weights, torch.tensor([0, 0, len(source)])
     )
-    with pytest.raises(ValueError, match="sample 0 has targets and no source point"):
+    with pytest.raises(ValueError, match="sample 0 has no source point to see"):
         layer.prepare(empty, pack([target, target]))
 
 
