@@ -22,6 +22,7 @@ from isofield.generation import random_blob, square
 from isofield.io import read, write
 from isofield.model_file import load_model
 from isofield.predict import predict, predict_at
+from isofield.recommend import recommended
 from isofield.train import CHECKPOINT, Schedule
 from isofield.train.run import Run
 
@@ -272,7 +273,7 @@ def test_info_on_a_model(workshop, run):
     out, _ = run("info", workshop / "model.safetensors")
     model = load_model(workshop / "model.safetensors")
     parameters = sum(weight.numel() for weight in model.network.parameters())
-    assert "GNO" in out
+    assert "FourierOperator" in out
     assert f"{parameters:,}" in out
     assert "1 to 3" in out
     assert "mm" in out
@@ -383,10 +384,41 @@ def test_validation_files_are_not_trained_on(workshop, run, tmp_path):
     assert "validation u" in log
 
 
-def test_the_defaults_are_those_of_the_library():
-    options, schedule = inspect.signature(train).parameters, Schedule()
-    for name in ("epochs", "nodes", "rate", "seed"):
-        assert options[name].default == getattr(schedule, name)
+def test_the_defaults_are_those_of_the_library(workshop, run, tmp_path, monkeypatch):
+    """Of a named architecture; without one those that are recommended."""
+    assert inspect.signature(train).parameters["seed"].default == Schedule().seed
+    seen = []
+
+    def only_seen(self, *arguments):
+        seen.append((self.model.arguments["architecture"], self.schedule))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Run, "train_epoch", only_seen)
+    words = ["train", workshop / "cases", "-t", "u", "-o", tmp_path / "m.safetensors"]
+    words = [str(word) for word in (*words, "--validation", "0")]
+    for more in (["--architecture", "GNO"], [], ["--epochs", "3", "--rate", "0.01"]):
+        assert main([*words, *more]) == 130
+    cases = [read(path) for path in found([str(workshop / "cases")])]
+    schedule = recommended(cases, [], ["u"]).schedule
+    assert seen == [
+        ("GNO", Schedule()),
+        ("FourierOperator", schedule),
+        ("FourierOperator", replace(schedule, epochs=3, rate=0.01)),
+    ]
+
+
+def test_reasons_are_printed_and_a_linear_input_is_heard(workshop, run, tmp_path):
+    model = tmp_path / "model.safetensors"
+    words = ["train", workshop / "cases", "-i", "load", "-t", "u", "-o", model, *SMALL]
+    out, _ = run(*words, "--linear", "load")
+    assert "GreenOperator: the targets are declared linear in load" in out
+    assert "\n5 cases on domains in the plane" in out
+    arguments = load_model(model).arguments
+    assert (arguments["architecture"], arguments["linear"]) == ("GreenOperator", [0])
+    assert arguments["width"] == 6
+    out, _ = run(*words, "--architecture", "GNO")
+    assert "cases on" not in out
+    assert load_model(model).arguments["architecture"] == "GNO"
 
 
 @pytest.mark.parametrize(

@@ -379,6 +379,21 @@ def test_cases_without_measure_are_named(good, fails, tmp_path):
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--rate", "inf"], "--rate"),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--radius", "0"], "--radius"),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--radius", "inf"], "inf"),
+        (["train", "A", "-t", "u", "-o", "m.safetensors", "--linear", "f"], "'f'"),
+        (
+            [
+                *["train", "A", "-i", "load", "-t", "u", "-o", "m.safetensors"],
+                *["--linear", "load", "--architecture", "GNO"],
+            ],
+            "GNO has no linear",
+        ),
+        (
+            [
+                *["train", "A", "-i", "load", "-t", "u", "-o", "m.safetensors"],
+                *["--architecture", "GreenOperator"],
+            ],
+            "--linear",
+        ),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--unit", "u"], "--unit"),
         (["train", "A", "-t", "u", "-o", "m.safetensors", "--unit", "v=m"], "'v'"),
         (

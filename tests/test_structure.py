@@ -41,6 +41,7 @@ ORDER = [
     "model_file",
     "loss",
     "train",
+    "recommend",
     "predict",
 ]
 LEAVES = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +33,7 @@ class Architecture(StrEnum):
 
     GNO = "GNO"
     FOURIER_OPERATOR = "FourierOperator"
+    GREEN_OPERATOR = "GreenOperator"
     ZERNIKE_NET = "ZernikeNet"
     SPLINE_UNET = "SplineUNet"
     SLICE_TRANSFORMER = "SliceTransformer"
@@ -74,6 +77,14 @@ def train(
         list[str] | None,
         typer.Option("--inputs", "-i", help="Fields given, besides the geometry."),
     ] = None,
+    linear: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--linear",
+            metavar="NAME,...",
+            help="Inputs in which the equations are linear, such as sources.",
+        ),
+    ] = None,
     features: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,20 +120,26 @@ def train(
         ),
     ] = None,
     epochs: Annotated[
-        int, typer.Option("--epochs", min=1, help="Passes over the cases.")
-    ] = 40,
+        int | None,
+        typer.Option("--epochs", min=1, help="Passes over the cases."),
+    ] = None,
     nodes: Annotated[
-        int, typer.Option("--nodes", min=1, help="Points in a batch.")
-    ] = 3000,
+        int | None, typer.Option("--nodes", min=1, help="Points in a batch.")
+    ] = None,
     rate: Annotated[
-        float, typer.Option("--rate", help="Highest learning rate.")
-    ] = 3e-3,
+        float | None, typer.Option("--rate", help="Highest learning rate.")
+    ] = None,
     seed: Annotated[
         int, typer.Option("--seed", min=0, help="Of weights, order and validation.")
     ] = 0,
     architecture: Annotated[
-        Architecture, typer.Option("--architecture", help="Of the network.")
-    ] = Architecture.GNO,
+        Architecture | None,
+        typer.Option(
+            "--architecture",
+            help="Of the network; without it network, sizes and schedule are those "
+            "that the cases ask for, and the reasons are printed.",
+        ),
+    ] = None,
     width: Annotated[
         int | None, typer.Option("--width", min=3, help="Channels of the network.")
     ] = None,
@@ -167,8 +184,10 @@ def train(
     wanted = options.names(targets, "--targets")
     named = options.texts(units or [], "--unit")
     products = options.texts(similarity or [], "--similarity")
+    direct = options.names(linear or [], "--linear")
     shapes = features or []
     _check_names(given, wanted, named)
+    _check_linear(direct, given, architecture)
     _check_features(shapes)
     for option, value in (("--rate", rate), ("--radius", radius)):
         if value is not None and not 0 < value < math.inf:
@@ -182,31 +201,34 @@ def train(
     from isofield.data import Similarity
     from isofield.model_file import save_model
     from isofield.surrogate import Surrogate
-    from isofield.train import CHECKPOINT, Schedule
+    from isofield.train import CHECKPOINT
 
     try:
         Similarity.parsed(products)
     except ValueError as error:
         raise typer.BadParameter(f"--similarity: {error}") from error
-    network = _network(architecture, width=width, blocks=blocks, radius=radius)
+    sizes = {"width": width, "blocks": blocks, "radius": radius}
+    if architecture is not None:
+        _check_sizes(architecture.value, sizes, direct)
 
     folder = directory or output.with_name(f"{output.name}.training")
     learned, checked = cases.read(sources, extra, named)
     cases.check(learned + checked, given, wanted, site.value, shapes)
     if not extra:
         learned, checked = learned.split(share, seed)
+    fields = {
+        "at": site.value,
+        "names": learned.names,
+        "linear": direct,
+        "features": shapes,
+        "similarity": products,
+        "cloud_on_boundary": not cloud_inside,
+    }
+    network, schedule = _recipe(learned, given, wanted, architecture, fields)
+    network |= {name: size for name, size in sizes.items() if size is not None}
+    _check_sizes(network["architecture"], sizes, direct)
     model = Surrogate.for_cases(
-        learned.meshes,
-        given,
-        wanted,
-        at=site.value,
-        names=learned.names,
-        architecture=architecture.value,
-        similarity=products,
-        features=shapes,
-        seed=seed,
-        cloud_on_boundary=not cloud_inside,
-        **network,
+        learned.meshes, given, wanted, seed=seed, **{**fields, **network}
     )
     if restart:
         (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -214,7 +236,7 @@ def train(
         model,
         learned,
         checked,
-        Schedule(epochs=epochs, nodes=nodes, rate=rate, seed=seed),
+        _changed(schedule, epochs=epochs, nodes=nodes, rate=rate, seed=seed),
         folder,
         device=device,
         loss=loss.value,
@@ -250,16 +272,53 @@ def _check_features(names: list[str]) -> None:
         raise typer.BadParameter(f"--feature: {error}") from error
 
 
-def _network(architecture: Architecture, **sizes: float | None) -> dict[str, Any]:
-    """The sizes that are given; the architecture must have them."""
+def _check_linear(
+    names: list[str], inputs: list[str], architecture: Architecture | None
+) -> None:
+    for name in names:
+        if name not in inputs:
+            raise typer.BadParameter(f"--linear: {name!r} is not in --inputs")
+    if architecture is Architecture.GREEN_OPERATOR and not names:
+        raise typer.BadParameter(
+            f"--architecture {architecture.value} needs --linear, the inputs in which "
+            "the equations are linear"
+        )
+
+
+def _check_sizes(
+    architecture: str, sizes: dict[str, Any], linear: Sequence[str]
+) -> None:
+    """The architecture has the sizes that are given, and is linear where asked to."""
     from isofield.models import ARCHITECTURES
 
-    given = {name: size for name, size in sizes.items() if size is not None}
-    known = inspect.signature(ARCHITECTURES[architecture.value]).parameters
-    for name in given:
+    known = inspect.signature(ARCHITECTURES[architecture]).parameters
+    given = {name for name, size in sizes.items() if size is not None}
+    for name in sorted(given | ({"linear"} if linear else set())):
         if name not in known:
-            raise typer.BadParameter(f"--{name}: {architecture.value} has no {name}")
-    return given
+            raise typer.BadParameter(f"--{name}: {architecture} has no {name}")
+
+
+def _recipe(
+    cases: Cases,
+    inputs: Sequence[str],
+    targets: Sequence[str],
+    architecture: Architecture | None,
+    fields: Mapping[str, Any],
+) -> tuple[dict[str, Any], Schedule]:
+    """What to train with: as the cases ask for, or the architecture that is named."""
+    from isofield.recommend import recommended
+    from isofield.train import Schedule
+
+    if architecture is not None:
+        return {"architecture": architecture.value}, Schedule()
+    found = recommended(cases.meshes, inputs, targets, **fields)
+    typer.echo(str(found))
+    return dict(found.arguments), found.schedule
+
+
+def _changed(schedule: Schedule, **given: float | None) -> Schedule:
+    """The schedule with the numbers that are given."""
+    return replace(schedule, **{k: v for k, v in given.items() if v is not None})
 
 
 def _fitted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -135,7 +135,7 @@ def _prepared(
     cases: Sequence[Mesh],
     names: Sequence[str],
     bars: Progress,
-    how: Mapping[str, bool],
+    how: Mapping[str, Any],
 ) -> list[Sample]:
     if not cases:
         return []
