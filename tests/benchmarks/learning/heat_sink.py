@@ -21,6 +21,8 @@ from isofield.generation.spacing import jittered
 from tests.benchmarks.learning.cases import RESOLUTIONS, Case, Sizes, Task, renumbered
 from tests.benchmarks.learning.elements import Interpolation, basis_of
 from tests.benchmarks.learning.functions import Function, at, bumps
+from tests.benchmarks.learning.gmsh_meshes import of_boxes
+from tests.benchmarks.learning.meshers import oriented
 
 WIDTH, DEPTH, BASE = 1.0, 0.6, 0.15
 GRADING = 4.0  # largest over smallest spacing along an axis
@@ -33,7 +35,7 @@ INPUTS, TARGETS, LINEAR_IN = ("heating", "cooling"), ("temperature",), ("heating
 def boxes(seed: int, shapes: str = "known") -> np.ndarray:
     """(B, 3, 2) lower and upper ends of the sink's boxes along each axis."""
     random = np.random.default_rng([seed, 0])
-    found = [[(0, WIDTH), (0, DEPTH), (0, BASE)]]
+    found = [[(0.0, WIDTH), (0.0, DEPTH), (0.0, BASE)]]
     columns, rows = (random.integers(2, 5), 1) if shapes == "known" else (3, 2)
     pitch, across = WIDTH / columns, DEPTH / rows
     for column in range(columns):
@@ -75,7 +77,7 @@ def lattice(parts: np.ndarray, edge: float, family: str = "uniform") -> Mesh:
         cells.append(np.ravel_multi_index(tuple(np.moveaxis(corners, -1, 0)), shape))
     used, numbers = np.unique(np.concatenate(cells), return_inverse=True)
     points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)[used]
-    return Mesh(points, {"tetra": _oriented(points, numbers.reshape(-1, 4))})
+    return Mesh(points, {"tetra": oriented(points, numbers.reshape(-1, 4))})
 
 
 def _lines(ends: np.ndarray, edge: float, family: str) -> np.ndarray:
@@ -98,13 +100,6 @@ def _lines(ends: np.ndarray, edge: float, family: str) -> np.ndarray:
     return np.append(np.concatenate(lines), stops[-1])
 
 
-def _oriented(points: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    edges = points[cells[:, 1:]] - points[cells[:, :1]]
-    inverted = np.linalg.det(edges) < 0
-    cells[inverted, :2] = cells[inverted, 1::-1]
-    return cells
-
-
 def meshed(case: Case) -> Mesh:
     """The case's sink with about `n_points` nodes, at least as its boxes need.
 
@@ -120,7 +115,7 @@ def meshed(case: Case) -> Mesh:
         return Mesh(places[inside.all(2).any(1)][: case.n_points])
     if case.family == "gmsh":
         volume = (parts[..., 1] - parts[..., 0]).prod(1).sum()
-        return by_gmsh(parts, 1.2 * (volume / case.n_points) ** (1 / 3))
+        return of_boxes(parts, 1.2 * (volume / case.n_points) ** (1 / 3))
     low, high = 0.004, 2.0  # of the edge; halved until the counts meet
     for _ in range(24):
         edge = (low * high) ** 0.5
@@ -142,37 +137,6 @@ def _count(parts: np.ndarray, lines: list[np.ndarray]) -> int:
         ]
         points |= on[0][:, None, None] & on[1][:, None] & on[2]
     return int(points.sum())
-
-
-def by_gmsh(parts: np.ndarray, edge: float) -> Mesh:
-    """The boxes as one body, meshed by gmsh with edges about that long."""
-    import gmsh
-
-    gmsh.initialize(["-noenv"], interruptible=False)
-    try:
-        gmsh.option.setNumber("General.Terminal", 0)
-        gmsh.option.setNumber("General.NumThreads", 1)
-        gmsh.option.setNumber("Mesh.MeshSizeMax", edge)
-        tags = [
-            (
-                3,
-                gmsh.model.occ.addBox(
-                    *part[:, 0].tolist(), *np.ptp(part, axis=1).tolist()
-                ),
-            )
-            for part in parts
-        ]
-        gmsh.model.occ.fuse(tags[:1], tags[1:])
-        gmsh.model.occ.synchronize()
-        gmsh.model.mesh.generate(3)
-        numbers, places, _ = gmsh.model.mesh.getNodes()
-        nodes = gmsh.model.mesh.getElementsByType(4)[1].astype(int)
-    finally:
-        gmsh.finalize()
-    number = np.full(int(numbers.max()) + 1, -1)
-    number[numbers.astype(int)] = np.arange(len(numbers))
-    points = places.reshape(-1, 3)
-    return Mesh(points, {"tetra": _oriented(points, number[nodes].reshape(-1, 4))})
 
 
 def solution(basis: Any, q: Function, cooling: float) -> np.ndarray:

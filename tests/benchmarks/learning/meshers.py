@@ -76,7 +76,11 @@ def filled(
 
 def triangulated(points: np.ndarray) -> np.ndarray:
     """(T, d + 1) the Delaunay simplices, positively oriented."""
-    simplices = Delaunay(points).simplices.astype(np.int64)
+    return oriented(points, Delaunay(points).simplices.astype(np.int64))
+
+
+def oriented(points: np.ndarray, simplices: np.ndarray) -> np.ndarray:
+    """The simplices (T, d + 1), two corners changed where the volume is negative."""
     edges = points[simplices[:, 1:]] - points[simplices[:, :1]]
     inverted = np.linalg.det(edges) < 0
     simplices[inverted, :2] = simplices[inverted, 1::-1]

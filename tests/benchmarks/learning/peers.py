@@ -44,9 +44,7 @@ def gino() -> Any:
     Raises `ModuleNotFoundError` where the package is missing.
     """
     try:
-        from neuralop.layers import (
-            integral_transform,  # type: ignore[import-not-found]
-        )
+        from neuralop.layers import integral_transform  # type: ignore[import]
         from neuralop.models import GINO  # type: ignore[import-not-found]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
@@ -80,18 +78,8 @@ class Gino(_Peer):
 
     def __init__(self, in_channels: int, out_channels: int, dimension: int) -> None:
         super().__init__()
-        try:
-            from neuralop.models import GINO  # type: ignore[import-not-found]
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "GINO needs neuraloperator: pip install 'isofield[benchmark]'"
-            ) from error
-        from neuralop.layers import integral_transform  # type: ignore[import-not-found]
-
-        # its own sum over neighbourhoods is a loop in Python without torch-scatter
-        integral_transform.segment_csr = segment_sums
         size, radius = (32, 0.06) if dimension == 2 else (16, 0.1)
-        self.network: nn.Module = GINO(
+        self.network: nn.Module = gino()(
             in_channels=in_channels,
             out_channels=out_channels,
             gno_coord_dim=dimension,
@@ -118,22 +106,6 @@ class Gino(_Peer):
         """The weights alone: the package's models add a note that is no tensor."""
         found = super().state_dict(*args, **options)
         return {key: value for key, value in found.items() if torch.is_tensor(value)}
-
-
-def segment_sums(
-    src: Tensor, indptr: Tensor, reduction: str, use_scatter: bool = False
-) -> Tensor:
-    """Sums or means over rows that follow one another, in place of neuraloperator's.
-
-    src : (E, C) or (B, E, C). indptr : (n + 1,) or (B, n + 1), the same for all.
-    Returns (n, C) or (B, n, C), zero for no rows.
-    """
-    splits = indptr if indptr.ndim == 1 else indptr[0]
-    counts = splits.diff()
-    owner = torch.arange(len(counts)).repeat_interleave(counts)
-    shape = (*src.shape[:-2], len(counts), src.shape[-1])
-    sums = src.new_zeros(shape).index_add(src.ndim - 2, owner, src)
-    return sums if reduction == "sum" else sums / counts.clamp(min=1)[:, None]
 
 
 def _by_mesh(u: Tensor, domain: Discretization) -> Iterator[tuple[Tensor, Tensor]]:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from isofield import Mesh
+from tests.benchmarks.learning.gmsh_meshes import of_loops
 from tests.benchmarks.learning.meshers import Spacing, filled, triangulated
 
 GAP = 0.07  # least distance between holes and from the sides
@@ -167,7 +168,7 @@ def meshed(domain: Domain, n_points: int, family: str, seed: int) -> Mesh:
         edge = _edge(domain, n_points, spacing, random)
         loops = [_along(loop, edge, spacing) for loop in domain.loops]
         if family == "gmsh":
-            return by_gmsh(loops, edge)
+            return of_loops(loops, edge)
         held = np.concatenate(loops)
         if len(held) > 0.8 * n_points:
             raise RuntimeError(f"{len(held)} of {n_points} points are on the boundary")
@@ -233,40 +234,10 @@ def _keeps(cells: np.ndarray, sizes: list[int], n_points: int) -> bool:
     return used and np.array_equal(found[count == 1], sides) and count.max() == 2
 
 
-def by_gmsh(loops: list[np.ndarray], edge: float, algorithm: int = 6) -> Mesh:
-    """The mesh of gmsh with these nodes (K, 2) on the loops, edges about that long."""
-    import gmsh
-
-    gmsh.initialize(["-noenv"], interruptible=False)
-    try:
-        gmsh.option.setNumber("General.Terminal", 0)
-        gmsh.option.setNumber("General.NumThreads", 1)
-        gmsh.option.setNumber("Mesh.Algorithm", algorithm)
-        curves = []
-        for loop in loops:
-            nodes = [gmsh.model.geo.addPoint(x, y, 0, edge) for x, y in loop.tolist()]
-            pairs = zip(nodes, [*nodes[1:], nodes[0]], strict=True)
-            lines = [gmsh.model.geo.addLine(*pair) for pair in pairs]
-            for line in lines:  # a side of a loop is one edge of the mesh
-                gmsh.model.geo.mesh.setTransfiniteCurve(line, 2)
-            curves.append(gmsh.model.geo.addCurveLoop(lines))
-        gmsh.model.geo.addPlaneSurface(curves)
-        gmsh.model.geo.synchronize()
-        gmsh.model.mesh.generate(2)
-        tags, places, _ = gmsh.model.mesh.getNodes()
-        nodes = gmsh.model.mesh.getElementsByType(2)[1]
-    finally:
-        gmsh.finalize()
-    number = np.full(int(tags.max()) + 1, -1)
-    number[tags.astype(int)] = np.arange(len(tags))
-    cells = number[nodes.astype(int)].reshape(-1, 3)
-    return Mesh(places.reshape(-1, 3)[:, :2], {"triangle": cells})
-
-
 def fine(domain: Domain, edge: float) -> Mesh:
     """The mesh of the truth: edges of one length, at most a 48th of each hole."""
     loops = [_along(domain.loops[0], edge, domain.spacing("uniform"))]
     for loop in domain.loops[1:]:
         around = _lengths(loop[0], domain.spacing("uniform"))[-1]
         loops.append(_along(loop, min(edge, around / 48), domain.spacing("uniform")))
-    return by_gmsh(loops, edge)
+    return of_loops(loops, edge)
