@@ -38,8 +38,8 @@ class _Peer(Operator):
 def gino() -> Any:
     """The class of the package, with sums over neighbours in one call of torch.
 
-    Without torch-scatter, which cannot be had from the index, the package loops over
-    points and copies all of them at each one: a step took 10 times as long.
+    Without torch-scatter the package loops over points in Python: a step of 8 samples of
+    1,000 points took 4.4 s, with these sums 0.5 s.
 
     Raises `ModuleNotFoundError` where the package is missing.
     """
@@ -69,9 +69,9 @@ class Gino(_Peer):
     """GINO of the package neuraloperator (Li et al., 2023, arXiv:2309.00583).
 
     Its own settings, but for the latent grid (32² in the plane, 16³ in space), half as
-    many Fourier modes along each axis, and a radius of 0.06 of the domain's extent (in
-    space 0.1, twice the grid's spacing would be more). Samples that follow one another
-    on the same points are one batch, others are passed alone: its batches share a mesh.
+    many Fourier modes along each axis, and a radius of 0.06 of the domain's extent (0.1
+    in space). Samples that follow one another on the same points are one batch, others
+    are passed alone: its batches share a mesh.
 
     Raises `ModuleNotFoundError` where the package is missing.
     """
