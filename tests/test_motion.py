@@ -198,8 +198,8 @@ def test_training_sees_copies_and_needs_them_in_the_model(tiny, tmp_path):
     with pytest.raises(ValueError, match=r"case \d, moved copy \d: leaves the box .*"):
         fit(tiny(known, **fields), known, augment=symmetry, **options)
     again = tiny(known, **fields, augment=symmetry)
+    other = replace(symmetry, seed=1)
     with pytest.raises(RuntimeError, match="another model, schedule or cases"):
-        other = replace(symmetry, seed=1)
         fit(again, known, augment=other, directory=tmp_path, **options)
     same = fit(again, known, augment=symmetry, directory=tmp_path, **options)
     assert same == history

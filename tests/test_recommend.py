@@ -135,6 +135,17 @@ def test_detailed_inputs_ask_for_more_modes_and_coarse_meshes_for_fewer():
     assert f"of spacing {spacing:.3g} of the extent" in text(coarse, "modes:")
 
 
+def test_fields_that_no_mesh_resolves_ask_for_all_modes():
+    """Of number 7 on 16 spacings, where waves up to 5 are fitted: 12, but 11 is what
+    two spacings a wave allow."""
+    mesh = sourced(square(16), 0, 7)
+    found = recommended([mesh], ["f"], ["u"])
+    assert found.arguments["modes"] == int(PERIOD / (2 * 17**-1))
+    assert "beyond number 5, the last that the meshes tell, hold" in text(
+        found, "modes:"
+    )
+
+
 def _extent(cases: list[Mesh]) -> float:
     points = np.concatenate([case.points for case in cases])
     return float((points.max(0) - points.min(0)).max())

@@ -12,7 +12,7 @@ from isofield.data import Field, FieldError, Similarity, node_batches
 from isofield.data.fields import Site
 from isofield.mesh import Mesh
 from isofield.recommend.survey import Survey, surveyed
-from isofield.recommend.waves import PERIOD
+from isofield.recommend.waves import PERIOD, SHARE, Detail
 from isofield.train import Schedule
 
 FEW = 100  # cases, below which networks are narrow
@@ -141,8 +141,8 @@ def _architecture(found: Survey, linear: Sequence[str]) -> tuple[str, str]:
     if linear:
         return "GreenOperator", (
             f"GreenOperator: the targets are declared linear in {', '.join(linear)}. "
-            "On Poisson's equation it errs by 6.6 %, where networks that may be "
-            "anything err by 23 to 52 % after the same time."
+            "On Poisson's equation it errs by 6.6 % after 60 s of one core, networks "
+            "that may be anything by 23 to 52 %."
         )
     if m < d:
         return _on_surfaces(found)
@@ -186,15 +186,14 @@ def _waves(
     details = found.details
     if linear:  # of the others it takes means and moments
         details = {k: v for k, v in details.items() if k in linear} or details
-    name = max(details, key=lambda k: details[k].waves, default="")
-    wanted = details[name].waves if name else least
-    modes = max(1, min(max(wanted, least), most, resolved))
+    needs = {k: v.waves if v.left <= SHARE else most for k, v in details.items()}
+    name = max(needs, key=lambda k: (needs[k], details[k].left), default="")
+    modes = max(1, min(max(needs.get(name, least), least), most, resolved))
     why = [
-        f"{modes} modes: "
-        + (_detailed(name, details[name].waves, details[name].left) if name else "")
-        + f"{least} to {most} are usual in {found.dimension} dimensions, and the "
-        f"coarsest case, of spacing {found.spacing[1]:.3g} of the extent, resolves "
-        f"{resolved} at two spacings a wave."
+        f"{modes} modes: {_detailed(name, details)}{least} to {most} are usual in "
+        f"{found.dimension} dimensions, and the coarsest case, of spacing "
+        f"{found.spacing[1]:.3g} of the extent, resolves {resolved} at two spacings a "
+        "wave."
     ]
     arguments = {"modes": modes}
     if architecture == "GreenOperator":
@@ -202,10 +201,14 @@ def _waves(
     return arguments, why
 
 
-def _detailed(name: str, waves: int, left: float) -> str:
+def _detailed(name: str, details: Mapping[str, Detail]) -> str:
+    if not name:
+        return "no field varies within a case; "
+    waves, left = details[name].waves, 100 * details[name].left
+    told = "" if left <= 100 * SHARE else ", the last that the meshes tell,"
     return (
-        f"of {name}, the most detailed field, waves beyond number {waves} hold "
-        f"{100 * left:.2g} % of the variation; "
+        f"of {name}, the most detailed field that counts, waves beyond number {waves}"
+        f"{told} hold {left:.2g} % of the variation; "
     )
 
 
