@@ -66,7 +66,6 @@ class FNO(Operator):
         super().__init__()
         m, self.reach = measure_dimension, 2 / 3 * radius
         self.period = 1 + 3 * radius if period is None else period
-        self.latent = resolved(latent, self.period, radius, dimension)
         waves = {
             "modes": min(modes, int(self.period / self.reach)),
             "measure_dimension": m,
@@ -76,6 +75,7 @@ class FNO(Operator):
             Block(width, SpectralConv(width, width, dimension, self.period, **waves))
             for _ in range(blocks)
         )
+        self.latent = resolved(latent, self.period, radius, dimension)
         self.norm = MeasureNorm(width)
         self.decode = LocalAverage(self.reach, m)
 

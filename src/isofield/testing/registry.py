@@ -621,8 +621,8 @@ register(
     rate=1.5,
 )
 for _model, _size, _shapes in (
-    (GINO, {"rank": 4, "hidden": 8}, (2, 3)),
-    (FNO, {}, (1, 2, "sphere")),
+    (GINO, {"rank": 4, "hidden": 8}, (2, "sphere")),
+    (FNO, {}, (2, 3)),
 ):
     register(
         _model.__name__,
