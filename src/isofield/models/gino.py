@@ -13,18 +13,16 @@ from isofield.layers.kernel_integral import KernelIntegral, KernelPlan
 from isofield.layers.latent_grid import LatentGrid, latent_grid, resolved
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
-from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
 from isofield.layers.spectral_conv import SpectralConv
 from isofield.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)
 class GINOPlan(Plan):
-    """ends : of the source and the target. base : pooling of the fine points. grid :
-    the latent grid. encode : from the base to it. decode : from it to the target."""
+    """ends : of the source and the target. grid : the latent grid. encode : from the
+    fine points to it. decode : from it to the target."""
 
     ends: EndsPlan
-    base: PoolingPlan
     grid: LatentGrid
     encode: KernelPlan
     decode: KernelPlan
@@ -33,11 +31,10 @@ class GINOPlan(Plan):
 class GINO(Operator):
     """Kernel integral to a regular grid, Fourier blocks there, kernel integral back.
 
-        v_0 = E R_0 R L u + S,   v_(k+1) = v_k + P_k(N v_k, F_k N v_k),
+        v_0 = E R L u + S,   v_(k+1) = v_k + P_k(N v_k, F_k N v_k),
         output = P(A R L u, D N v_n, S)
 
-    R_0 averages over a lattice of spacing H (the base, see `lattice_pooling`), E and D
-    are kernel integrals (`KernelIntegral`) over balls of radius 2 H and 3 H,
+    E and D are kernel integrals (`KernelIntegral`) over balls of radius 2 H and 3 H,
     F_k convolutions by Fourier modes (`SpectralConv`), N the norm; L, R, A, S and P are
     those of `Ends`. The grid is a quadrature of the domain blurred over 2 H
     (`latent_grid`): its nodes carry weights, so its resolution is a property of the
@@ -95,20 +92,18 @@ class GINO(Operator):
     def prepare(self, source: Discretization, target: Discretization) -> GINOPlan:
         """The grid and all neighbours of a geometry, in the precision of the points."""
         fine = self.ends.gather(source)
-        base = lattice_pooling(fine.coarse, self.reach / 2)
         grid = latent_grid(fine.coarse, self.latent, self.period, self.reach)
         return GINOPlan(
             self.ends.prepare(fine, grid.domain, target),
-            base,
             grid,
-            self.encode.prepare(base.coarse, grid.domain),
+            self.encode.prepare(fine.coarse, grid.domain),
             self.decode.prepare(grid.domain, target),
         )
 
     def forward(self, u: Tensor, plan: GINOPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
         w = self.ends.lift(u, plan.ends)
-        v = self.encode(pool(w, plan.base), plan.encode) + self.ends.shape(plan.ends)
+        v = self.encode(w, plan.encode) + self.ends.shape(plan.ends)
         for block in self.blocks:
             v = block(v, plan.grid.domain, plan.grid)
         v = self.norm(v, plan.grid.domain)
