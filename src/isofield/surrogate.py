@@ -234,7 +234,7 @@ class Surrogate:
             pos=domain.points.float(),
             weights=domain.weights.float(),
             x=self.input_normalizer.apply(shown / unit).float(),
-            plan=self.network.prepare(domain, target).to(torch.float32),
+            plan=self.network.prepared(domain, target, torch.float32),
         )
         if domain.normals is not None:
             sample.normals = domain.normals.float()

@@ -86,7 +86,9 @@ class Graph:
         return self.ptr.diff()
 
     def to(self, device: torch.device | str) -> Graph:
-        """The same graph on another device."""
+        """The same graph on another device; itself where it is there already."""
+        if self.edge_index.device == torch.empty(0, device=device).device:
+            return self
         moved = Graph(
             self.edge_index.to(device),
             self.n_sources,

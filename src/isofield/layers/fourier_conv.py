@@ -12,6 +12,9 @@ from isofield.discretization import Discretization
 from isofield.layers.operator import Operator
 from isofield.plan import Plan
 
+# points whose waves are computed at one time
+AT_ONCE = 1 << 14
+
 
 @dataclass(frozen=True, eq=False)
 class Waves(Plan):
@@ -47,12 +50,23 @@ def wave_numbers(dimension: int, modes: int, period: float) -> Tensor:
     return 2 * math.pi / period * n[n.square().sum(1) <= modes**2].double()
 
 
-def waves_at(domain: Discretization, numbers: Tensor) -> Waves:
-    """The waves of these numbers (K, d) at the points, in their precision."""
-    phase = domain.points @ numbers.to(domain.points).t()
+def waves_at(
+    domain: Discretization, numbers: Tensor, dtype: torch.dtype | None = None
+) -> Waves:
+    """The waves of these numbers (K, d) at the points.
+
+    Computed in the precision of the points, kept in that or in another, `dtype`.
+    """
+    parts = [wave_values(x, numbers).to(dtype) for x in domain.points.split(AT_ONCE)]
+    return Waves(domain, torch.cat(parts))
+
+
+def wave_values(points: Tensor, numbers: Tensor) -> Tensor:
+    """(N, 2 K) of `Waves`, in the precision of the points."""
+    phase = points @ numbers.to(points).t()
     size = torch.full_like(phase[:1], math.sqrt(2))
     size[:, (numbers == 0).all(1)] = 1
-    return Waves(domain, torch.cat([size * phase.cos(), size * phase.sin()], 1))
+    return torch.cat([size * phase.cos(), size * phase.sin()], 1)
 
 
 def wave_matrices(count: int, in_channels: int, out_channels: int) -> nn.Parameter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import combinations_with_replacement
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 
 from isofield.discretization import Discretization
 from isofield.layers.kernel_integral import kernel_plan
+
+# targets whose pairs are held at one time
+AT_ONCE = 1 << 14
 
 
 def n_moments(dimension: int) -> int:
@@ -28,11 +32,36 @@ def domain_moments(
     polynomials 1, xi_a, xi_a xi_b shifted and scaled to mean 0 and size 1 under the
     window omega_r of `kernel_plan`: away from the boundary the moments are 1, 0, ...,
     0, near it they tell its distance, direction and curvature. They belong to the
-    shape: O(h^2) from the quadrature is all that a mesh adds.
+    shape: O(h^2) from the quadrature is all that a mesh adds. Pairs are held for some
+    targets at a time.
 
     source, target : N and M points. radius : length. measure_dimension : see
     `kernel_plan`. Returns (M, 1 + d + d(d + 1)/2).
     """
+    return torch.cat(
+        [_moments(source, part, radius, measure_dimension) for part in _parts(target)]
+    )
+
+
+def _parts(target: Discretization) -> Iterator[Discretization]:
+    """The points in their order, AT_ONCE at a time, each time of all samples."""
+    n = len(target)
+    if n <= AT_ONCE:
+        yield target
+        return
+    for first in range(0, n, AT_ONCE):
+        last = min(first + AT_ONCE, n)
+        ptr = target.ptr.clamp(first, last) - first
+        part = slice(first, last)
+        yield Discretization(target.points[part], target.weights[part], ptr)
+
+
+def _moments(
+    source: Discretization,
+    target: Discretization,
+    radius: float,
+    measure_dimension: int | None,
+) -> Tensor:
     plan = kernel_plan(source, target, radius, measure_dimension)
     xi, d = plan.offset, source.dimension
     # moments of the window: <xi_a^2> = 1/(d+6), <xi_a^2 xi_b^2> = 1/((d+6)(d+8))

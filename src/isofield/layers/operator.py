@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from isofield.discretization import Discretization
@@ -23,6 +24,13 @@ class Operator(nn.Module):
     @abstractmethod
     def prepare(self, source: Discretization, target: Discretization) -> Plan:
         """What depends on the geometry alone, in the precision of the points."""
+
+    def prepared(
+        self, source: Discretization, target: Discretization, dtype: torch.dtype
+    ) -> Plan:
+        """That plan in another precision; where a large one would exist in both, an
+        operator makes it in the other from the start."""
+        return self.prepare(source, target).to(dtype)
 
     @abstractmethod
     def forward(self, u: Tensor, plan: Any) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from isofield.discretization import Discretization
-from isofield.layers.fourier_conv import amplitudes, waves_at
+from isofield.layers.fourier_conv import AT_ONCE, amplitudes, wave_values
 
 # the spectrum before any field was seen: half its height at a quarter of the waves
 DECAY = 0.25
@@ -33,7 +33,7 @@ class WaveFit(nn.Module):
     numbers : (K, d) of the waves, see `wave_numbers`. volume : P^m. noise : the mean
     square of what is no sum of waves, for fields of mean square 1.
 
-    Cost of `dual` N (2 K)^2 + (2 K)^3, memory N 2 K. Node splitting changes nothing.
+    Cost of `dual` 2 N (2 K)^2 + (2 K)^3, memory N 2 K. Node splitting changes nothing.
     Errors of u, rounding too, are magnified by at most (max C / noise)^{1/2} / 2.
     Sources: Wiener filter; for covariances of samples Everson and Sirovich, 1995,
     doi:10.1364/JOSAA.12.001657; for their shrinkage Ledoit and Wolf, 2004,
@@ -60,23 +60,30 @@ class WaveFit(nn.Module):
         root = (vectors * values.clamp(min=0).sqrt()) @ vectors.t()
         self.register_buffer("factor", root.float())
 
-    def dual(self, domain: Discretization) -> Tensor:
+    def dual(self, domain: Discretization, dtype: torch.dtype | None = None) -> Tensor:
         """(N, 2 K) whose sum with a field over the points gives its amplitudes.
 
-        Computed in float64, returned in the precision of the points.
+        Computed in float64, some points at a time; returned in `dtype`, that of the
+        points where it is not given.
         """
-        precision, domain = domain.points.dtype, domain.to(torch.float64)
-        waves = waves_at(domain, self.numbers).values
-        root = self.factor.to(waves)
-        eye = torch.eye(len(root), dtype=waves.dtype, device=waves.device)
-        duals, sizes = [], domain.ptr.diff().tolist()
-        weighted = waves * (domain.weights / self.volume)[:, None]
-        parts = zip(waves.split(sizes), weighted.split(sizes), strict=True)
-        for phi, summed in parts:
-            inner = root @ (phi.t() @ summed) @ root + self.noise * eye
-            solved = torch.cholesky_solve(root, torch.linalg.cholesky(inner))
-            duals.append(summed @ (root @ solved))
-        return torch.cat(duals).to(precision)
+        dtype, domain = dtype or domain.points.dtype, domain.to(torch.float64)
+        root = self.factor.to(domain.points)
+        eye = torch.eye(len(root), dtype=root.dtype, device=root.device)
+        sizes = domain.ptr.diff().tolist()
+        weights = (domain.weights / self.volume)[:, None]
+        duals = []
+        for points, share in zip(
+            domain.points.split(sizes), weights.split(sizes), strict=True
+        ):
+            gram = torch.zeros_like(root)
+            for x, w in zip(points.split(AT_ONCE), share.split(AT_ONCE), strict=True):
+                waves = wave_values(x, self.numbers)
+                gram = gram + waves.t() @ (w * waves)
+            inner = root @ gram @ root + self.noise * eye
+            solved = root @ torch.cholesky_solve(root, torch.linalg.cholesky(inner))
+            for x, w in zip(points.split(AT_ONCE), share.split(AT_ONCE), strict=True):
+                duals.append((w * wave_values(x, self.numbers) @ solved).to(dtype))
+        return torch.cat(duals)
 
     @torch.no_grad()
     def observe(

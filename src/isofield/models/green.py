@@ -132,21 +132,29 @@ class GreenOperator(Operator):
 
     def prepare(self, source: Discretization, target: Discretization) -> GreenPlan:
         """Fit, poolings, waves and moments, in the precision of the points."""
+        return self.prepared(source, target, source.points.dtype)
+
+    def prepared(
+        self, source: Discretization, target: Discretization, dtype: torch.dtype
+    ) -> GreenPlan:
+        """The same in another precision; of the waves of all points no more is held."""
         fine = lattice_pooling(source, self.radius / 4)
         base = lattice_pooling(fine.coarse, self.radius / 2)
-        to_target = self.last.prepare(base.coarse, target)
-        return GreenPlan(
+        within = waves_at(base.coarse, self.last.numbers)
+        to_target = FourierPlan(within, waves_at(target, self.last.numbers, dtype))
+        plan = GreenPlan(
             source,
-            self.fit.dual(source),
-            waves_at(target, self.direct.numbers),
+            self.fit.dual(source, dtype),
+            waves_at(target, self.direct.numbers, dtype),
             fine,
             base,
-            FourierPlan(to_target.source, to_target.source),
+            FourierPlan(within, within),
             to_target,
             self.mean.prepare(fine.coarse, target),
             self._moments(fine.coarse, base.coarse, base.coarse),
             self._moments(fine.coarse, base.coarse, target),
         )
+        return plan.to(dtype)
 
     def _moments(
         self, fine: Discretization, base: Discretization, at: Discretization
