@@ -13,7 +13,7 @@ from scipy.special import j1
 from isofield import Discretization
 from isofield.discretization import pack
 from isofield.graph import radius_graph
-from isofield.layers.fourier_conv import FourierConv, wave_numbers
+from isofield.layers.fourier_conv import FourierConv, hats, wave_numbers
 from isofield.layers.local_mean import LocalMean
 from isofield.layers.moments import domain_moments
 from isofield.models import FourierOperator
@@ -263,3 +263,40 @@ def test_shape_gradients():
     expected = float((ahead - behind).detach() / (2 * step))
     assert float((slope * way).sum()) == pytest.approx(expected, rel=1e-5)
     assert abs(expected) > 1e-3
+
+
+# --- isotropic kernels --------------------------------------------------------------
+
+
+def test_isotropic_kernels_are_full_ones_with_the_same_matrix_on_every_circle():
+    layer = conv(2, modes=5, kernel="isotropic")
+    full = conv(2, modes=5)
+    along = hats(full.numbers, len(layer.coefficients))
+    assert torch.allclose(along.sum(1), torch.ones(len(along), dtype=along.dtype))
+    with torch.no_grad():
+        full.coefficients[:, :, 2:] = 0
+        for k, row in enumerate(along):
+            matrix = sum(h * w for h, w in zip(row, layer.coefficients, strict=True))
+            full.coefficients[k, :, :2] = matrix
+    source, target = body(2, 6, 2.0), at(probes(2, 12))
+    u = waves(3)(source.points)
+    found = layer(u, layer.prepare(source, target))
+    expected = full(u, full.prepare(source, target))
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_isotropic_kernels_turn_with_the_points_by_right_angles():
+    """The lattice of waves has this symmetry; others hold up to its cut."""
+    layer = conv(2, modes=4, kernel="isotropic")
+    turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]], dtype=torch.float64)
+    source, target = body(2, 6, 2.0), at(probes(2, 12))
+    u = waves(3)(source.points)
+    found = layer(u, layer.prepare(source, target))
+    turned = Discretization(source.points @ turn, source.weights)
+    there = layer(u, layer.prepare(turned, at(target.points @ turn)))
+    torch.testing.assert_close(there, found, rtol=1e-12, atol=1e-13)
+
+
+def test_kernels_that_do_not_exist():
+    with pytest.raises(ValueError, match="kernel: expected 'full' or 'isotropic'"):
+        FourierConv(1, 1, 2, 1.3, kernel="round")  # type: ignore[arg-type]

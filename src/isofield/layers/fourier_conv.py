@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,11 @@ from torch import Tensor, nn
 from isofield.discretization import Discretization
 from isofield.layers.operator import Operator
 from isofield.plan import Plan
+
+Filter = Literal["full", "isotropic"]
+
+# values of an isotropic filter along the wave number, linear between them
+VALUES = 8
 
 # points whose waves are computed at one time
 AT_ONCE = 1 << 14
@@ -78,6 +84,16 @@ def wave_matrices(count: int, in_channels: int, out_channels: int) -> nn.Paramet
     return nn.Parameter(scale * torch.randn(count, in_channels, 2 * out_channels))
 
 
+def hats(numbers: Tensor, count: int) -> Tensor:
+    """(K, B) values at |k| of B hats evenly over 0 to the largest |k|; they sum to 1.
+
+    numbers : (K, d). count : B, at least 2.
+    """
+    length = torch.linalg.vector_norm(numbers, dim=1)
+    place = length / length.max().clamp(min=1e-300) * (count - 1)
+    return (1 - (place[:, None] - torch.arange(count)).abs()).clamp(min=0)
+
+
 class FourierConv(Operator):
     """`v(x) = int kappa(x - y) u(y) dmu(y)`, kappa a trigonometric polynomial.
 
@@ -92,7 +108,10 @@ class FourierConv(Operator):
     in_channels, out_channels : of the fields. dimension : d. period : P, length; the
     kernel repeats after it, so take more than the extent of the domain. modes : waves
     along a period; the shortest, P / modes, needs at least two spacings of the source.
-    measure_dimension : m, 2 for surfaces in space, d where it is not given.
+    measure_dimension : m, 2 for surfaces in space, d where it is not given. kernel :
+    "full", a complex matrix R_k for each wave, or "isotropic", real matrices that
+    depend on |k| alone, linear between `VALUES` of them: a kernel of the distance
+    |x - y|, with a small part of the parameters, for operators without a direction.
 
     Error O(h^2) from lumped weights; exact where the weights integrate all products of
     u with the waves. Commutes with translations. Cost 2 (N + M) 2 K C and memory
@@ -111,12 +130,24 @@ class FourierConv(Operator):
         *,
         modes: int = 6,
         measure_dimension: int | None = None,
+        kernel: Filter = "full",
     ) -> None:
         super().__init__()
+        if kernel not in ("full", "isotropic"):
+            raise ValueError(f"kernel: expected 'full' or 'isotropic', got {kernel!r}")
         m = dimension if measure_dimension is None else measure_dimension
         self.numbers = wave_numbers(dimension, modes, period)
         self.volume = period**m
-        self.coefficients = wave_matrices(len(self.numbers), in_channels, out_channels)
+        self.kernel = kernel
+        if kernel == "full":
+            count = len(self.numbers)
+            self.coefficients = wave_matrices(count, in_channels, out_channels)
+            return
+        count = min(VALUES, modes + 2)
+        values = torch.randn(count, in_channels, out_channels)
+        self.coefficients = nn.Parameter(in_channels**-0.5 * values)
+        along = hats(self.numbers, count).float()
+        self.register_buffer("along", along, persistent=False)
 
     def prepare(self, source: Discretization, target: Discretization) -> FourierPlan:
         """The waves at all points, in the precision of the points."""
@@ -150,6 +181,9 @@ class FourierConv(Operator):
         """
         samples = c.shape[1]
         both = torch.cat(c.chunk(2), 1)  # (K, 2 B, C_in)
+        if self.kernel == "isotropic":
+            matrices = torch.tensordot(self.along, self.coefficients, 1)
+            return torch.cat((both @ matrices.to(c)).split(samples, 1))
         real, imaginary = (both @ self.coefficients.to(c)).chunk(2, 2)
         p, q = real.split(samples, 1)
         ip, iq = imaginary.split(samples, 1)

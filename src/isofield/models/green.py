@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from isofield.discretization import Discretization
 from isofield.layers.block import Block
 from isofield.layers.fourier_conv import (
+    Filter,
     FourierConv,
     FourierPlan,
     Waves,
@@ -75,7 +76,8 @@ class GreenOperator(Operator):
     of the waves. modes, inner : along a period, by `MODES` and `INNER` where not given;
     inner ones fewer where the shortest would be less than 2 H. width, context :
     channels of v and of the factors. blocks : their number. noise : see `WaveFit`;
-    `observe` tells what sources to expect.
+    `observe` tells what sources to expect. kernel : of all convolutions, see
+    `FourierConv`; isotropic ones leave directions to the factors.
 
     Output at any target points; nothing of the size of a mesh is learned.
     """
@@ -96,6 +98,7 @@ class GreenOperator(Operator):
         context: int = 32,
         blocks: int = 4,
         noise: float = 1e-6,
+        kernel: Filter = "isotropic",
     ) -> None:
         super().__init__()
         self.linear, self.other = _parted(linear, in_channels)
@@ -105,6 +108,7 @@ class GreenOperator(Operator):
         inner = INNER[dimension] if inner is None else inner
         inner = min(inner, modes, int(period / radius))
         size: dict[str, Any] = {"measure_dimension": measure_dimension}
+        size["kernel"] = kernel
         self.direct = FourierConv(
             len(self.linear), width, dimension, period, modes=modes, **size
         )
@@ -228,7 +232,7 @@ class _LinearBlock(nn.Module):
 
     def __init__(self, conv: FourierConv, context: int) -> None:
         super().__init__()
-        width = conv.coefficients.shape[1]
+        width = conv.coefficients.shape[1]  # its rows, whatever the kernel
         self.conv = conv
         self.mix = _Gated(2 * width, 2 * width, width, context)
 

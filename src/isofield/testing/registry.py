@@ -14,6 +14,7 @@ from isofield.layers import (
     block,
     ends,
     field_types,
+    fourier_conv,
     kernel_gains,
     moments,
     nearest,
@@ -271,9 +272,9 @@ PERIOD = 2.6
 FIT_NOISE = 1e-2
 
 
-def _fourier_conv(shape: Shape) -> Operator:
+def _fourier_conv(shape: Shape, **form: Any) -> Operator:
     within, d = (2, 3) if isinstance(shape, str) else (shape, shape)
-    return FourierConv(3, 2, d, PERIOD, modes=2, measure_dimension=within)
+    return FourierConv(3, 2, d, PERIOD, modes=2, measure_dimension=within, **form)
 
 
 def _fourier_operator(shape: Shape) -> Operator:
@@ -430,6 +431,15 @@ register(
     rate=1.75,
     motion="translation",
     dimensions=(1, 2, 3, "surface"),
+)
+register(
+    "Fourier convolution, isotropic",
+    partial(_fourier_conv, kernel="isotropic"),
+    channels=3,
+    covers=(FourierConv, fourier_conv.hats),
+    rate=1.75,
+    motion="translation",
+    dimensions=(2,),
 )
 register(
     "Fourier convolution, fitted",
