@@ -78,6 +78,8 @@ class Gino(_Peer):
 
     def __init__(self, in_channels: int, out_channels: int, dimension: int) -> None:
         super().__init__()
+        # its kernels multiply the inputs channel by channel, or a single one
+        carried = {"fno_in_channels": in_channels} if in_channels > 1 else {}
         size, radius = (32, 0.06) if dimension == 2 else (16, 0.1)
         self.network: nn.Module = gino()(
             in_channels=in_channels,
@@ -88,6 +90,7 @@ class Gino(_Peer):
             fno_n_modes=(size // 2,) * dimension,
             gno_use_open3d=False,
             gno_use_torch_scatter=False,
+            **carried,
         )
         axes = [torch.linspace(0, 1, size)] * dimension
         grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)

@@ -170,7 +170,7 @@ def meshed(domain: Domain, n_points: int, family: str, seed: int) -> Mesh:
         if family == "gmsh":
             return of_loops(loops, edge)
         held = np.concatenate(loops)
-        if len(held) > 0.8 * n_points:
+        if len(held) > 0.9 * n_points:
             raise RuntimeError(f"{len(held)} of {n_points} points are on the boundary")
         count = n_points - len(held)
         points = filled(random, held, count, domain.draw, spacing, least)
