@@ -52,7 +52,8 @@ def _on_surfaces(found: Survey) -> tuple[str, str]:
     if found.measure_dimension == 2 and found.sided and scalar and varying:
         return "ZernikeNet", (
             "ZernikeNet: surfaces in space with normals, and scalar fields alone. On "
-            "closed surfaces it errs by 7.5 %, networks on mesh edges by 22 %."
+            "closed surfaces it errs by 8.2 %, FourierOperator by 12.6 % after 30 s of "
+            "one core; and by 7.5 %, networks on mesh edges by 22 %, in equal time."
         )
     lacking = "no input varies on the surfaces" if scalar else "there are vectors"
     lacking = lacking if found.sided else "not all points have normals"
