@@ -64,6 +64,7 @@ DOORS = {
     "vtk": {"io", "plot"},
     "pyvista": {"io", "plot"},
     "typer": {"cli"},
+    "triton": {"operators"},
     "scipy.spatial": {"graph", "voronoi", "generation", "operators"},
 }
 MODULES = sorted(SOURCE.rglob("*.py"))

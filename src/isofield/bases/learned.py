@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -37,12 +40,18 @@ class LearnedBasis(Basis):
         return torch.func.functional_call(self.network, parameters, (u,))
 
 
-def varied_network(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """A network whose outputs begin as varied functions of size 1 on the unit ball."""
-    first, last = nn.Linear(inputs, hidden), nn.Linear(hidden, outputs)
-    network = nn.Sequential(
-        first, nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), last
-    )
+def varied_network(
+    inputs: int, hidden: int | Sequence[int], outputs: int
+) -> nn.Sequential:
+    """A network whose outputs begin as varied functions of size 1 on the unit ball.
+
+    hidden : widths of the hidden layers, or one width of two.
+    """
+    widths = [hidden, hidden] if isinstance(hidden, int) else list(hidden)
+    first, last = nn.Linear(inputs, widths[0]), nn.Linear(widths[-1], outputs)
+    between = [nn.Linear(a, b) for a, b in pairwise(widths)]
+    layers = [part for linear in (first, *between) for part in (linear, nn.GELU())]
+    network = nn.Sequential(*layers, last)
     with torch.no_grad():
         first.weight.mul_(3)
         points = torch.randn(1024, inputs)
