@@ -76,6 +76,10 @@ def test_surfaces_in_space():
     assert found.architecture == "ZernikeNet"
     assert "7.5 %" in text(found, "ZernikeNet:")
     assert "surfaces in 3 dimensions (2 closed)" in found.reasons[0]
+    linear = recommended(cases, ["f"], ["u"], linear=["f"])
+    assert linear.architecture == "GreenOperator"
+    assert "2.7 %" in text(linear, "GreenOperator:")
+    assert linear.arguments["modes"] <= 6
 
 
 @pytest.mark.parametrize(("inputs", "targets"), [([], ["u"]), (["f"], ["flux"])])

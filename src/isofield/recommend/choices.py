@@ -26,10 +26,18 @@ def chosen_network(found: Survey, linear: Sequence[str]) -> tuple[str, str]:
     relative L2 on shapes or fields that were not learned from."""
     m, d = found.measure_dimension, found.dimension
     if linear:
-        return "GreenOperator", (
-            f"GreenOperator: the targets are declared linear in {', '.join(linear)}. "
+        figures = (
             "On Poisson's equation on a disc it errs by 6.6 % after 60 s of one core, "
             "networks that may be anything by 23 to 52 %."
+        )
+        if m < d:
+            figures = (
+                "On closed surfaces it errs by 2.7 % after 30 s of one core, ZernikeNet "
+                "by 8.2 %, FourierOperator by 12.6 %."
+            )
+        return "GreenOperator", (
+            f"GreenOperator: the targets are declared linear in {', '.join(linear)}. "
+            f"{figures}"
         )
     if m < d:
         return _on_surfaces(found)
