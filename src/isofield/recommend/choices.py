@@ -32,8 +32,8 @@ def chosen_network(found: Survey, linear: Sequence[str]) -> tuple[str, str]:
         )
         if m < d:
             figures = (
-                "On closed surfaces it errs by 2.7 % after 30 s of one core, ZernikeNet "
-                "by 8.2 %, FourierOperator by 12.6 %."
+                "On closed surfaces it errs by 2.7 % after 30 s of one core, "
+                "ZernikeNet by 8.2 %, FourierOperator by 12.6 %."
             )
         return "GreenOperator", (
             f"GreenOperator: the targets are declared linear in {', '.join(linear)}. "
