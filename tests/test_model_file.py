@@ -93,6 +93,7 @@ def test_the_header_says_what_the_model_is(file):
         "upper",
         "points",
         "spacing",
+        "extent",
     }
     assert header["similarity"] == {"u": {"load": 1.0}}
 

@@ -122,10 +122,11 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Surrogate:
             upper=tuple(envelope["upper"]),
             points=tuple(envelope["points"]),
             spacing=tuple(envelope["spacing"]),
+            # models of before have none
+            extent=tuple(envelope.get("extent") or ()) or None,
         ),
         arguments=arguments,
         similarity=Similarity(header["similarity"]),
-        # models of before have none
         features=tuple(header.get("features", ())),
     )
 

@@ -39,6 +39,7 @@ from isofield.layers.operator import Observer, Operator
 from isofield.mesh import Mesh, MeshError
 from isofield.models import ARCHITECTURES
 from isofield.operators import gradient
+from isofield.plan import Plan
 
 
 class ExtrapolationWarning(UserWarning):
@@ -207,7 +208,7 @@ class Surrogate:
         all lie strictly inside (`from_points`); ignored where the mesh has cells.
 
         Raises `FieldError` where the mesh does not fit the model or lacks an input,
-        `MeshError` where it has no measure.
+        `MeshError` where it has no measure or the network cannot be prepared for it.
         """
         self._check_fits(mesh, values or {}, where)
         m = self.frame.measure_dimension
@@ -234,7 +235,7 @@ class Surrogate:
             pos=domain.points.float(),
             weights=domain.weights.float(),
             x=self.input_normalizer.apply(shown / unit).float(),
-            plan=self.network.prepared(domain, target, torch.float32),
+            plan=self._prepared(domain, target, where),
         )
         if domain.normals is not None:
             sample.normals = domain.normals.float()
@@ -253,6 +254,15 @@ class Surrogate:
                 raise MeshError(f"{where}: {error}") from error
             sample.gradient = operator.to(torch.float32)
         return sample
+
+    def _prepared(
+        self, domain: Discretization, target: Discretization, where: str
+    ) -> Plan:
+        try:
+            return self.network.prepared(domain, target, torch.float32)
+        except ValueError as error:
+            scale = f"lengths in units of {self.frame.length:.4g}"
+            raise MeshError(f"{where}: {error} ({scale})") from error
 
     def _check_fits(self, mesh: Mesh, values: Mapping[str, float], where: str) -> None:
         d, m = len(self.frame.origin), self.frame.measure_dimension
@@ -300,8 +310,9 @@ class Surrogate:
     def _out_of_reach(
         self, queries: Discretization, domain: Discretization
     ) -> list[str]:
-        """A line if points lie so far off the mesh that the network sees nothing."""
-        reach = self.arguments.get("radius", math.inf) * self.frame.length
+        """A line if points lie so far off the mesh that balls around them, of two
+        thirds of the radius as in the means of the networks, hold nothing of it."""
+        reach = self.arguments.get("radius", math.inf) * self.frame.length * 2 / 3
         far = torch.zeros(len(queries), dtype=torch.bool)
         if math.isfinite(reach):
             far = radius_graph(domain, queries, reach).degree() == 0
@@ -309,7 +320,8 @@ class Surrogate:
             return []
         return [
             f"{int(far.sum())} of {len(queries)} points, the first is number "
-            f"{int(far.nonzero()[0])}, lie farther than the radius {reach:.4g} from it"
+            f"{int(far.nonzero()[0])}, lie farther than {reach:.4g} from its "
+            f"{self.at}: predictions there do not follow the fields of the mesh"
         ]
 
     def evaluate(self, sample: Sample, device: torch.device | str = "cpu") -> Tensor:
@@ -331,7 +343,8 @@ def _channels(
     linear: Sequence[str], inputs: Sequence[Field], architecture: str
 ) -> list[int]:
     """The channels of the linear inputs."""
-    if "linear" not in _options(architecture):
+    options = _options(architecture)
+    if "linear" not in options:
         raise ValueError(
             f"linear: {architecture} cannot be linear in some of its inputs; "
             "GreenOperator can"
@@ -342,6 +355,12 @@ def _channels(
             raise FieldError(
                 f"linear: no input {name!r}; there are {', '.join(names) or 'none'}"
             )
+    if not linear and options["linear"].default is inspect.Parameter.empty:
+        known = ", ".join(field.name for field in inputs) or "none"
+        raise ValueError(
+            f"linear: expected at least one of the inputs ({known}), in which the "
+            f"targets are linear, for {architecture}; another architecture needs none"
+        )
     return [number for number, name in enumerate(names) if name in linear]
 
 

@@ -19,7 +19,8 @@ class Envelope:
     inputs : name -> least and greatest component, in the field's unit. lower, upper :
     (d,) corners of the box of all points, length. points : fewest and most points of a
     sample. spacing : finest and coarsest mean spacing `(measure / N)^(1/m)`, length, m
-    the dimension of the measure.
+    the dimension of the measure. extent : least and largest extent of a sample, length;
+    None where it is not known.
     """
 
     inputs: Mapping[str, Range]
@@ -27,6 +28,7 @@ class Envelope:
     upper: tuple[float, ...]
     points: tuple[int, int]
     spacing: Range
+    extent: Range | None = None
 
     @classmethod
     def of(
@@ -43,6 +45,7 @@ class Envelope:
             tuple(np.max([p.max(0) for p in points], 0).tolist()),
             (min(map(len, points)), max(map(len, points))),
             (min(spacing), max(spacing)),
+            (min(map(_extent, points)), max(map(_extent, points))),
         )
 
     def outside(
@@ -61,6 +64,12 @@ class Envelope:
             lines.append(
                 f"the mesh spans {_box(least, most)}, training spanned "
                 f"{_box(lower, upper)}"
+            )
+        elif self.extent is not None and _extent(points) > 1.5 * self.extent[1]:
+            # in the box of meshes at several places
+            lines.append(
+                f"the mesh has the extent {_extent(points):.4g}, the largest in "
+                f"training had {self.extent[1]:.4g}"
             )
         for name, found in ranges(fields, values).items():
             seen = self.inputs[name]
@@ -85,6 +94,10 @@ def ranges(fields: Sequence[Field], values: np.ndarray) -> dict[str, Range]:
         found[field.name] = (float(part.min()), float(part.max()))
         first += field.channels
     return found
+
+
+def _extent(points: np.ndarray) -> float:
+    return float(np.ptp(points, axis=0).max())
 
 
 def _interval(pair: Range) -> str:

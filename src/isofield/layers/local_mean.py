@@ -67,7 +67,7 @@ class LocalAverage(Operator):
         if lonely:
             raise ValueError(
                 f"{lonely} of {len(target)} targets have no source within the radius "
-                f"{self.mean.radius:.3g}: take a longer radius"
+                f"{self.mean.radius:.3g}: take a longer radius, or targets nearer to it"
             )
         return replace(plan, weight=plan.weight / total[plan.graph.target])
 
