@@ -269,6 +269,22 @@ def test_a_training_and_its_report(tmp_path):
     assert (tmp_path / "benchmark.png").stat().st_size > 10_000
 
 
+def test_seeds_are_one_column_and_budgets_are_several(tmp_path):
+    """Medians and spreads of the last line of each seed."""
+    same = {"task": "t", "form": "mixed", "model": "GNO", "arguments": {}, "own": {}}
+    same |= {"parameters": 5, "preparing": 1.0, "steps": 10, "seconds per step": 0.1}
+    same |= {"training error": 0.5, "points": {"new": 60.0}, "resolutions": ["new"]}
+    runs = [(8, 0, 0.9), (8, 0, 0.3), (8, 1, 0.1), (8, 2, 0.25), (20, 0, 0.05)]
+    for seconds, seed, error in runs:
+        line = {"seconds": seconds, "seed": seed, "errors": {"new": {"u": error}}}
+        append(tmp_path / "results.jsonl", same | line)
+    report(tmp_path / "results.jsonl", tmp_path, {})
+    text = (tmp_path / "benchmark.md").read_text()
+    assert "| test set | points | GNO, 8 s | GNO, 20 s |" in text
+    assert "| new | 60 | 0.250 (0.100–0.300) | 0.050 | – |" in text
+    assert "| GNO, 8 s | 5 | 3 | 10 |" in text
+
+
 def test_a_broken_line_of_results_is_named(tmp_path):
     path = tmp_path / "results.jsonl"
     append(path, {"task": "t"})

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from isofield.files import replaced
@@ -26,18 +27,40 @@ def append(path: Path, line: Line) -> None:
 
 
 def latest(path: Path) -> dict[tuple[str, str], list[Line]]:
-    """(task, form) -> the last line of each model, as they first came.
+    """(task, form) -> a line for each model and budget, as they first came: medians of
+    the last lines of all seeds, with the "spread" of errors, least and greatest.
 
     Raises `ValueError` for a line that is no JSON, by its number.
     """
-    found: dict[tuple[str, str], dict[str, Line]] = {}
+    found: dict[tuple[str, str], dict[str, dict[int, Line]]] = {}
     for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             line = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"{path}, line {number}: {error}") from None
-        found.setdefault((line["task"], line["form"]), {})[_label(line)] = line
-    return {key: list(lines.values()) for key, lines in found.items()}
+        models = found.setdefault((line["task"], line["form"]), {})
+        models.setdefault(_label(line), {})[line["seed"]] = line
+    return {
+        key: [_median(list(seeds.values())) for seeds in models.values()]
+        for key, models in found.items()
+    }
+
+
+def _median(seeds: list[Line]) -> Line:
+    """One line for those of several seeds."""
+    facts = ("preparing", "steps", "seconds per step", "training error")
+    line = seeds[0] | {name: median(each[name] for each in seeds) for name in facts}
+    errors = {
+        title: {name: [each["errors"][title][name] for each in seeds] for name in found}
+        for title, found in line["errors"].items()
+    }
+    line["errors"] = {
+        t: {k: median(v) for k, v in e.items()} for t, e in errors.items()
+    }
+    line["spread"] = {
+        t: {k: (min(v), max(v)) for k, v in e.items()} for t, e in errors.items()
+    }
+    return line | {"seeds": len(seeds)}
 
 
 def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
@@ -46,8 +69,9 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
     parts = [
         "# What networks make of solvers' data",
         "Mean relative L2 error in the measure on new samples. Every network trained "
-        "for the CPU time in its column on one core; targets come from solutions on "
-        "meshes much finer than the samples'. Reproduce with "
+        "for the CPU time beside its name on one core; targets come from solutions on "
+        "meshes much finer than the samples'. Of several seeds the median, with the "
+        "least and the greatest in brackets. Reproduce with "
         "`python -m tests.benchmarks.learning --task NAME --model NAME`.",
         "![Error against resolution](benchmark.png)",
     ]
@@ -63,9 +87,9 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
 
 
 def _label(line: Line) -> str:
-    """The model, with what is not its default."""
+    """The model, with what is not its default, and its budget."""
     arguments = [f"{key}={value}" for key, value in line["arguments"].items()]
-    return " ".join([line["model"], *arguments])
+    return " ".join([line["model"], *arguments]) + f", {line['seconds']:g} s"
 
 
 def _targets(lines: Sequence[Line]) -> list[str]:
@@ -73,15 +97,15 @@ def _targets(lines: Sequence[Line]) -> list[str]:
 
 
 def _facts(lines: Sequence[Line]) -> list[list[str]]:
-    head = ["model", "parameters", "CPU time", "steps", "s per step", "preparing"]
+    head = ["model", "parameters", "seeds", "steps", "s per step", "preparing"]
     rows = [[*head, "training error"]]
     for line in lines:
         rows.append(
             [
                 _label(line),
                 f"{line['parameters']:,}",
-                f"{line['seconds']:.0f} s",
-                f"{line['steps']:,}",
+                f"{line['seeds']}",
+                f"{line['steps']:,.0f}",
                 f"{line['seconds per step']:.3g}",
                 f"{line['preparing']:.0f} s",
                 f"{line['training error']:.3f}",
@@ -94,11 +118,19 @@ def _errors(lines: Sequence[Line], target: str) -> list[list[str]]:
     """A row for every set; the last column is the solver's own error."""
     rows = [["test set", "points", *map(_label, lines), OWN]]
     for title, points in lines[0]["points"].items():
-        found = [line["errors"].get(title, {}).get(target) for line in lines]
-        found.append(lines[0]["own"].get(title, {}).get(target))
-        cells = ["–" if error is None else f"{error:.3f}" for error in found]
+        cells = [_cell(line, title, target) for line in lines]
+        own = lines[0]["own"].get(title, {}).get(target)
+        cells.append("–" if own is None else f"{own:.3f}")
         rows.append([title, f"{points:,.0f}", *cells])
     return rows
+
+
+def _cell(line: Line, title: str, target: str) -> str:
+    error = line["errors"].get(title, {}).get(target)
+    if error is None:
+        return "–"
+    low, high = line["spread"][title][target]
+    return f"{error:.3f}" + (f" ({low:.3f}–{high:.3f})" if line["seeds"] > 1 else "")
 
 
 def _table(rows: list[list[str]]) -> str:
