@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.table import Table
@@ -25,6 +26,7 @@ from isofield.operators.product import csr
 
 POINTS, NEIGHBOURS, CHANNELS, SIZE = 10_000, 32, 64, 16
 ALWAYS, NEVER = 0, sys.maxsize  # pairs from which numba is worth while
+ALL = sys.maxsize  # pairs at one time
 WORTH = compiled.WORTH
 Step = Callable[[], object]
 
@@ -117,11 +119,12 @@ def outer_product(problem: Problem) -> Step:
     return problem.step(NEVER, product, problem.mixing)
 
 
-def network_kernel(problem: Problem, hidden: int) -> Step:
+def network_kernel(
+    problem: Problem, hidden: int | Sequence[int], chunk: int | None = None
+) -> Step:
     """`KernelIntegral` with a number per channel and pair from a small network."""
-    layer = KernelIntegral(
-        CHANNELS, CHANNELS, 2, problem.radius, kernel="diagonal", hidden=hidden
-    )
+    form: dict[str, Any] = {"kernel": "diagonal", "hidden": hidden, "chunk": chunk}
+    layer = KernelIntegral(CHANNELS, CHANNELS, 2, problem.radius, **form)
     plan = layer.prepare(problem.domain, problem.domain)
     return problem.step(NEVER, lambda: layer(problem.u, plan), *layer.parameters())
 
@@ -133,6 +136,8 @@ PEERS: dict[str, Callable[[Problem], Step]] = {
     "outer product by pairs, index_add": outer_product,
     "network kernel, diagonal, 32 wide": lambda p: network_kernel(p, 32),
     "network kernel, diagonal, 64 wide": lambda p: network_kernel(p, 64),
+    "the same, 64 and 64 wide": lambda p: network_kernel(p, (64, 64)),
+    "the same, all pairs at once": lambda p: network_kernel(p, (64, 64), ALL),
 }
 
 
