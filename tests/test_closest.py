@@ -11,6 +11,7 @@ from torch import Tensor
 from isofield.generation import icosphere, square
 from isofield.mesh import Mesh
 from isofield.operators.closest import closest
+from isofield.operators.outside import distance_outside
 from isofield.operators.supermesh.splitting import Split, split
 
 
@@ -150,3 +151,22 @@ def test_cells_and_their_points():
     nodes, part = found.nodes(domain)
     at = torch.einsum("mk,mkd->md", part, torch.tensor(points)[nodes])
     np.testing.assert_allclose(at, middles - [0, 0, 0.3], atol=1e-14)
+
+
+@pytest.mark.parametrize("kind", ["triangle", "quad", "tetra", "hexahedron"])
+def test_distances_from_a_body_are_0_within(kind: str, mesh_of):
+    """Of the unit box: the norm of what coordinates leave [0, 1] by."""
+    mesh = mesh_of(kind, 3)
+    points = 0.5 + around(40, mesh.points.shape[1])
+    beyond = (points - points.clamp(0, 1)).norm(dim=1)
+    found = distance_outside(mesh, points)
+    assert 0 < int((beyond == 0).sum()) < 40
+    torch.testing.assert_close(found, beyond, rtol=0, atol=1e-13)
+
+
+def test_distances_from_a_surface_count_on_both_sides():
+    mesh = icosphere(24)
+    points = around(40)
+    found = distance_outside(mesh, points)
+    expected = (points.norm(dim=1) - 1).abs()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1.5e-3)

@@ -78,6 +78,10 @@ def predict_at(
 
     points : (M, d), length. The mesh gives geometry and inputs. cloud_on_boundary : as
     in `predict`; of the mesh, not of these points.
+
+    Warns as `predict`, and of points that lie off the mesh by more than one mean
+    spacing, with their number and the largest distance. Raises `MeshError` where a
+    network cannot answer so far away.
     """
     if not isinstance(model, Surrogate):
         model = load_model(model)

@@ -34,11 +34,12 @@ from isofield.data.measuring import discretized, mean_spacing, measure_dimension
 from isofield.data.motion import with_copies
 from isofield.data.similarity import Similarity
 from isofield.discretization import Discretization
-from isofield.graph import radius_graph
+from isofield.graph import knn_graph
 from isofield.layers.operator import Observer, Operator
 from isofield.mesh import Mesh, MeshError
 from isofield.models import ARCHITECTURES
 from isofield.operators import gradient
+from isofield.operators.outside import distance_outside
 from isofield.plan import Plan
 
 
@@ -204,8 +205,10 @@ class Surrogate:
         values : numbers, in the fields' units, for inputs that the mesh does not hold.
         at_points : (M, d) where the output is wanted, the mesh's own sites where it is
         None. with_gradient : for losses that need it. check : warn where the mesh or a
-        point leaves the envelope. cloud_on_boundary : False for a cloud whose points
-        all lie strictly inside (`from_points`); ignored where the mesh has cells.
+        point leaves the envelope, or one of `at_points` the mesh by more than one mean
+        spacing (a cloud by two thirds of the radius). cloud_on_boundary : False for a
+        cloud whose points all lie strictly inside (`from_points`); ignored where the
+        mesh has cells.
 
         Raises `FieldError` where the mesh does not fit the model or lacks an input,
         `MeshError` where it has no measure or the network cannot be prepared for it.
@@ -225,7 +228,7 @@ class Surrogate:
                 physical.points.numpy(),
                 mean_spacing(physical, m),
             )
-            lines += [] if queries is None else self._out_of_reach(queries, physical)
+            lines += [] if queries is None else self._off(mesh, queries, physical)
             for line in lines:
                 warnings.warn(f"{where}: {line}", ExtrapolationWarning, stacklevel=3)
         domain = self.frame.scaled(physical)
@@ -307,21 +310,26 @@ class Surrogate:
             )
         return np.repeat(factor[:1], count, axis=0)
 
-    def _out_of_reach(
-        self, queries: Discretization, domain: Discretization
+    def _off(
+        self, mesh: Mesh, queries: Discretization, domain: Discretization
     ) -> list[str]:
-        """A line if points lie so far off the mesh that balls around them, of two
-        thirds of the radius as in the means of the networks, hold nothing of it."""
-        reach = self.arguments.get("radius", math.inf) * self.frame.length * 2 / 3
-        far = torch.zeros(len(queries), dtype=torch.bool)
-        if math.isfinite(reach):
-            far = radius_graph(domain, queries, reach).degree() == 0
+        """A line if points lie off the mesh by more than a spacing, or off a cloud so
+        far that balls around them, of two thirds of the radius as in the means of the
+        networks, hold nothing of it."""
+        if mesh.dimension > 0:
+            limit = mean_spacing(domain, self.frame.measure_dimension)
+            distance = distance_outside(mesh, queries.points)
+        else:
+            limit = self.arguments.get("radius", math.inf) * self.frame.length * 2 / 3
+            nearest = domain.points[knn_graph(domain, queries, 1).source]
+            distance = (queries.points - nearest).norm(dim=1)
+        far = distance > limit
         if not bool(far.any()):
             return []
         return [
             f"{int(far.sum())} of {len(queries)} points, the first is number "
-            f"{int(far.nonzero()[0])}, lie farther than {reach:.4g} from its "
-            f"{self.at}: predictions there do not follow the fields of the mesh"
+            f"{int(far.nonzero()[0])}, lie farther than {limit:.4g} from it, up to "
+            f"{float(distance.max()):.4g}: fields are not known there"
         ]
 
     def evaluate(self, sample: Sample, device: torch.device | str = "cpu") -> Tensor:

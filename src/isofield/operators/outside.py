@@ -52,6 +52,21 @@ def outside_of(
     return Outside(missing, distance)
 
 
+def distance_outside(mesh: Mesh, points: Tensor) -> Tensor:
+    """(M,) how far points (M, d) lie from a mesh with cells, length; 0 within.
+
+    Exact for straight cells, O(h²) for others.
+    """
+    distance = torch.zeros_like(points[:, 0])
+    rows = torch.arange(len(points), device=points.device)
+    if not is_surface(mesh):
+        rows = rows[locate(mesh, points).block < 0]
+    if len(rows):
+        surface = hull(mesh, points.device)
+        distance[rows] = closest(surface, points[rows]).distance
+    return distance
+
+
 def is_surface(mesh: Mesh) -> bool:
     """Whether the points have more coordinates than the cells have dimensions."""
     return mesh.dimension < mesh.points.shape[1]
