@@ -199,8 +199,8 @@ def _parted(linear: Sequence[int], in_channels: int) -> tuple[list[int], list[in
     chosen = sorted(set(linear))
     if not chosen or chosen[0] < 0 or chosen[-1] >= in_channels:
         raise ValueError(
-            f"linear: expected at least one of the channels 0 to {in_channels - 1} in "
-            f"which the output is linear, got {list(linear)}"
+            f"linear: expected some of the {in_channels} channels, by numbers from 0, "
+            f"in which the output is linear, got {list(linear)}"
         )
     return chosen, [i for i in range(in_channels) if i not in chosen]
 
