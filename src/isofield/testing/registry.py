@@ -652,7 +652,7 @@ for _model, _size in (
         channels=3,
         covers=(_model,),
         rate=1.5,
-        dimensions=(2, 3),
+        dimensions=(2,),
     )
 register(
     "MeshGraphNet",
