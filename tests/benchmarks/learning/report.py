@@ -144,14 +144,19 @@ def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
     from matplotlib.figure import Figure
 
     panels = [(key, target) for key in groups for target in _targets(groups[key])]
+    models = sorted({line["model"] for lines in groups.values() for line in lines})
+    colours = {model: f"C{number % 10}" for number, model in enumerate(models)}
     figure = Figure((6.4, 3.8 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
     for number, ((name, form), target) in enumerate(panels, 1):
         lines = groups[name, form]
         axes = figure.add_subplot(len(panels), 1, number)
-        curves = [(_label(line), line["errors"], "o-") for line in lines]
-        curves.append((OWN, lines[0]["own"], "k--"))
-        for label, errors, style in curves:
+        curves = [
+            (_label(line), line["errors"], "o-", colours[line["model"]])
+            for line in lines
+        ]
+        curves.append((OWN, lines[0]["own"], "--", "k"))
+        for label, errors, style, colour in curves:
             sets = [
                 title
                 for title in lines[0]["resolutions"]
@@ -159,7 +164,8 @@ def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
             ]
             sets.sort(key=lines[0]["points"].get)
             points = [lines[0]["points"][title] for title in sets]
-            axes.plot(points, [errors[t][target] for t in sets], style, label=label)
+            found = [errors[title][target] for title in sets]
+            axes.plot(points, found, style, color=colour, label=label)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("points")
