@@ -25,6 +25,7 @@ SPACING = 0.5 / RINGS  # of a disk of diameter 1
 # width of each network at which it has about as many parameters, as (least, most)
 WIDTHS = {"FourierOperator": (16, 256), "GreenOperator": (16, 256), "FNO": (8, 128)}
 WIDTHS |= {"GINO": (8, 128), "UNO": (8, 128)}
+OWN = {"FourierOperator": 48, "GreenOperator": 32}  # their widths by default
 
 
 def tables() -> Iterator[Table]:
@@ -40,6 +41,10 @@ def tables() -> Iterator[Table]:
         network = _as_large(name, size, least, most)
         sizes[name] = _parameters(network)
         steps[name] = _step(network, _ours(network))
+    for name, width in OWN.items():
+        network, title = _made(name, width), f"{name}, its own size"
+        sizes[title] = _parameters(network)
+        steps[title] = _step(network, _ours(network))
     found = _alternating(steps)
     base = found["GINO (neuraloperator)"]
     for name, seconds in found.items():
