@@ -113,20 +113,7 @@ class Surrogate:
         field or a region that a feature names, or has fields or cells in other
         dimensions, or a field whose shape does not tell how it turns with the mesh.
         """
-        if not cases:
-            raise ValueError("expected at least one case to train on, got none")
-        if not targets:
-            raise ValueError("targets: expected at least one name, got none")
-        if at not in ("points", "cells"):
-            raise ValueError(f'at: expected "points" or "cells", got {at!r}')
-        if architecture not in ARCHITECTURES:
-            raise ValueError(
-                f"architecture: expected one of {sorted(ARCHITECTURES)}, got "
-                f"{architecture!r}"
-            )
-        names = names or [f"case {number}" for number in range(len(cases))]
-        if len(names) != len(cases):
-            raise ValueError(f"names: expected {len(cases)}, got {len(names)}")
+        names = _checked(cases, targets, at, architecture, names)
         specified = check_same_fields(cases, [inputs, targets], at, names)
         if augment is not None:
             cases, names = with_copies(cases, names, augment, [*inputs, *targets])
@@ -142,11 +129,8 @@ class Surrogate:
         d = domains[0].dimension
         shapes = feature_fields(features, d)
         check_featured(cases, features, at, names)
-        arguments["in_channels"] = sum(f.channels for f in (*specified[0], *shapes))
-        arguments["out_channels"] = sum(f.channels for f in specified[1])
-        arguments["dimension"] = d
-        if m < d:
-            arguments["measure_dimension"] = m
+        channels = [*specified[0], *shapes]
+        arguments |= _sizes(channels, specified[1], d, m)
         if linear or "linear" in _options(architecture):
             arguments["linear"] = _channels(linear, specified[0], architecture)
         values = [[stacked(case, part, at) for case in cases] for part in specified]
@@ -163,7 +147,6 @@ class Surrogate:
             for x, case, name in zip(values[0], cases, names, strict=True)
         ]
         unit = feature_units(specified[0], features, d, frame.length)
-        channels = [*specified[0], *shapes]
         given = [x / unit for x in shown]
         zero = [f.name for f in specified[1]] if linear else []
         normal = Normalizer.of(channels, given, domains, linear)
@@ -370,6 +353,44 @@ def _channels(
             f"targets are linear, for {architecture}; another architecture needs none"
         )
     return [number for number, name in enumerate(names) if name in linear]
+
+
+def _checked(
+    cases: Sequence[Mesh],
+    targets: Sequence[str],
+    at: str,
+    architecture: str,
+    names: Sequence[str] | None,
+) -> Sequence[str]:
+    """The names of the cases, numbers where there are none. Raises `ValueError` for
+    what no model can be made of."""
+    if not cases:
+        raise ValueError("expected at least one case to train on, got none")
+    if not targets:
+        raise ValueError("targets: expected at least one name, got none")
+    if at not in ("points", "cells"):
+        raise ValueError(f'at: expected "points" or "cells", got {at!r}')
+    if architecture not in ARCHITECTURES:
+        raise ValueError(
+            f"architecture: expected one of {sorted(ARCHITECTURES)}, got "
+            f"{architecture!r}"
+        )
+    names = names or [f"case {number}" for number in range(len(cases))]
+    if len(names) != len(cases):
+        raise ValueError(f"names: expected {len(cases)}, got {len(names)}")
+    return names
+
+
+def _sizes(
+    inputs: Sequence[Field], targets: Sequence[Field], d: int, m: int
+) -> dict[str, int]:
+    """What every architecture is told: channels, coordinates, dimension of cells."""
+    found = {
+        "in_channels": sum(spec.channels for spec in inputs),
+        "out_channels": sum(spec.channels for spec in targets),
+        "dimension": d,
+    }
+    return found | ({"measure_dimension": m} if m < d else {})
 
 
 def _check_radius(radius: float, spacing: float) -> None:
