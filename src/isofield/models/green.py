@@ -21,7 +21,7 @@ from isofield.layers.fourier_conv import (
 )
 from isofield.layers.kernel_integral import KernelPlan
 from isofield.layers.local_mean import LocalMean
-from isofield.layers.moments import domain_moments, n_moments
+from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
 from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
@@ -38,8 +38,8 @@ class GreenPlan(Plan):
     """source : N points. dual : (N, 2 K) of the fit there, direct : all its waves at
     the target. fine, base : poolings of the source to half the spacing and of that to
     the spacing. within : inner waves, from the base to itself; to_target : from there
-    to the target. mean : from the fine points to the target. base_shape, target_shape :
-    positions and moments of the domain there."""
+    to the target. mean : from the fine points to the target, where inputs are not all
+    linear. base_shape, target_shape : positions and moments of the domain there."""
 
     source: Discretization
     dual: Tensor
@@ -48,7 +48,7 @@ class GreenPlan(Plan):
     base: PoolingPlan
     within: FourierPlan
     to_target: FourierPlan
-    mean: KernelPlan
+    mean: KernelPlan | None
     base_shape: Tensor
     target_shape: Tensor
 
@@ -154,20 +154,17 @@ class GreenOperator(Operator):
             base,
             FourierPlan(within, within),
             to_target,
-            self.mean.prepare(fine.coarse, target),
-            self._moments(fine.coarse, base.coarse, base.coarse),
-            self._moments(fine.coarse, base.coarse, target),
+            self.mean.prepare(fine.coarse, target) if self.other else None,
+            *self._shapes(fine.coarse, base.coarse, target),
         )
         return plan.to(dtype)
 
-    def _moments(
-        self, fine: Discretization, base: Discretization, at: Discretization
-    ) -> Tensor:
-        """Positions, and moments over balls of four spacings of the lattices."""
-        m = self.measure_dimension
-        near = domain_moments(fine, at, self.radius, m)
-        far = domain_moments(base, at, 2 * self.radius, m)
-        return torch.cat([at.points, near, far], 1)
+    def _shapes(
+        self, fine: Discretization, base: Discretization, target: Discretization
+    ) -> list[Tensor]:
+        """At the base and the target, over balls of four spacings of the lattices."""
+        reach, m = 1.5 * self.radius, self.measure_dimension
+        return [shape_features(fine, base, at, reach, m) for at in (base, target)]
 
     def observe(
         self, domains: Sequence[Discretization], inputs: Iterable[Tensor]
@@ -188,7 +185,7 @@ class GreenOperator(Operator):
         for block in self.blocks:
             v = block(v, g, plan.within)
         known = [plan.target_shape, self.last_factors(g, plan.to_target)]
-        if self.other:
+        if plan.mean is not None:
             known.append(self.mean(lifted, plan.mean))
         features = torch.cat([self.last(v, plan.to_target), direct], 1)
         g = self.at_target(torch.cat(known, 1))
