@@ -136,9 +136,9 @@ def test_noise_must_be_positive():
 # --- the network --------------------------------------------------------------------
 
 
-def green(linear=(0, 2)) -> GreenOperator:
+def green(linear=(0, 2), **more) -> GreenOperator:
     torch.manual_seed(0)
-    size = {"modes": 3, "inner": 2, "width": 6, "context": 6, "blocks": 2}
+    size = {"modes": 3, "inner": 2, "width": 6, "context": 6, "blocks": 2, **more}
     return GreenOperator(
         3, 2, 2, linear=linear, radius=0.9, period=PERIOD, **size
     ).double()
@@ -171,8 +171,41 @@ def test_inner_waves_are_the_same_among_all_waves():
 
 @pytest.mark.parametrize("linear", [(), (3,), (-1,)])
 def test_sources_must_be_channels(linear):
-    with pytest.raises(ValueError, match="some of the 3 channels, by numbers from 0"):
+    with pytest.raises(ValueError, match="linear: expected some of the 3 channels"):
         green(linear)
+
+
+def test_magnitudes_are_lengths_of_what_is_linear():
+    """Of the second output alone: |v(c f)| = |c| |v(f)|, and never below zero."""
+    domain = body(2, 6)
+    network = green(magnitudes=[1])
+    plan = network.prepare(domain, domain)
+    random = torch.Generator().manual_seed(0)
+    u = torch.randn(len(domain), 3, generator=random, dtype=torch.float64)
+    with torch.no_grad():
+        once = network(u, plan)
+        opposite = network(u * torch.tensor([-3, 1, -3]), plan)
+    assert_allclose(opposite[:, 0], -3 * once[:, 0], atol=1e-12)
+    assert_allclose(opposite[:, 1], 3 * once[:, 1], atol=1e-12)
+    assert (once[:, 1] > 0).all()
+    assert (once[:, 0] < 0).any()
+
+
+def test_magnitudes_must_be_scalars_and_of_something_linear(cases):
+    made = [case.with_point_data({"v": case.points}) for case in cases]
+    with pytest.raises(ValueError, match="expected scalars, got 'v' of 2 channels"):
+        surrogate(made, targets=["u", "v"], magnitudes=["v"])
+    with pytest.raises(FieldError, match="magnitudes: no target 'f'; there are u"):
+        surrogate(cases, magnitudes=["f"])
+    with pytest.raises(ValueError, match="magnitudes: u must be lengths of what is"):
+        Surrogate.for_cases(cases, ["f"], ["u"], magnitudes=["u"])
+
+
+def test_a_magnitude_is_kept_in_the_file(cases, tmp_path):
+    model = surrogate(cases, magnitudes=["u"])
+    save_model(tmp_path / "green.safetensors", model)
+    model = load_model(tmp_path / "green.safetensors")
+    assert (predict(model, cases[0]).point_data["u_predicted"] > 0).all()
 
 
 @pytest.fixture(scope="module")
@@ -188,10 +221,10 @@ def cases():
     return made
 
 
-def surrogate(cases, **more) -> Surrogate:
+def surrogate(cases, targets=("u",), **more) -> Surrogate:
     size = {"modes": 4, "inner": 3, "width": 6, "context": 6, "blocks": 1}
     options = {"architecture": "GreenOperator", "linear": ["f"], **size, **more}
-    return Surrogate.for_cases(cases, ["a", "f"], ["u"], **options)
+    return Surrogate.for_cases(cases, ["a", "f"], targets, **options)
 
 
 def test_twice_the_source_is_twice_the_prediction(cases, tmp_path):

@@ -33,7 +33,8 @@ from isofield.data.frame import Frame
 from isofield.data.measuring import discretized, mean_spacing, measure_dimension
 from isofield.data.motion import with_copies
 from isofield.data.similarity import Similarity
-from isofield.discretization import Discretization
+from isofield.data.splitting import split
+from isofield.discretization import Discretization, from_mesh
 from isofield.graph import knn_graph
 from isofield.layers.operator import Observer, Operator
 from isofield.mesh import Mesh, MeshError
@@ -41,6 +42,10 @@ from isofield.models import ARCHITECTURES
 from isofield.operators import gradient
 from isofield.operators.outside import distance_outside
 from isofield.plan import Plan
+
+# edges of cells that stay whole, in radii: about 1.5 of those in the coarsest case; as
+# many cells as points would have half the edges of triangles and tetrahedra
+LONGEST: dict[Site, float] = {"points": 0.5, "cells": 1.0}
 
 
 class ExtrapolationWarning(UserWarning):
@@ -87,6 +92,7 @@ class Surrogate:
         similarity: Mapping[str, str] | None = None,
         features: Sequence[str] = (),
         linear: Sequence[str] = (),
+        magnitudes: Sequence[str] = (),
         augment: Symmetry | None = None,
         seed: int = 0,
         cloud_on_boundary: bool = True,
@@ -107,7 +113,8 @@ class Surrogate:
         shape as inputs, such as "distance to boundary" (see `isofield.features`).
         linear : inputs in which the targets are linear, such as sources or loads, for
         architectures that know it (`GreenOperator`): there zero gives zero, and no
-        mean is taken away from these inputs or from targets. augment : of a problem
+        mean is taken away from these inputs or from targets. magnitudes : targets that
+        are lengths of what is linear, as a von Mises stress is. augment : of a problem
         without a direction of its own: the moved copies that `fit` is to add count as
         cases. arguments : of the architecture. Raises `FieldError` where a case lacks a
         field or a region that a feature names, or has fields or cells in other
@@ -132,7 +139,11 @@ class Surrogate:
         channels = [*specified[0], *shapes]
         arguments |= _sizes(channels, specified[1], d, m)
         if linear or "linear" in _options(architecture):
-            arguments["linear"] = _channels(linear, specified[0], architecture)
+            _check_linear(linear, specified[0], architecture)
+            arguments["linear"] = _channels("linear", linear, specified[0])
+        if magnitudes:
+            _check_magnitudes(magnitudes, linear, specified[1])
+            arguments["magnitudes"] = _channels("magnitudes", magnitudes, specified[1])
         values = [[stacked(case, part, at) for case in cases] for part in specified]
         similar = Similarity.parsed(similarity or {})
         similar.check(specified[0], specified[1])
@@ -215,13 +226,14 @@ class Surrogate:
             for line in lines:
                 warnings.warn(f"{where}: {line}", ExtrapolationWarning, stacklevel=3)
         domain = self.frame.scaled(physical)
+        source, shown = self._source(mesh, domain, shown)
         target = domain if queries is None else self.frame.scaled(queries)
         unit = feature_units(self.inputs, self.features, domain.dimension, length)
         sample = Sample(
             pos=domain.points.float(),
             weights=domain.weights.float(),
             x=self.input_normalizer.apply(shown / unit).float(),
-            plan=self._prepared(domain, target, where),
+            plan=self._prepared(source, target, where),
         )
         if domain.normals is not None:
             sample.normals = domain.normals.float()
@@ -240,6 +252,20 @@ class Surrogate:
                 raise MeshError(f"{where}: {error}") from error
             sample.gradient = operator.to(torch.float32)
         return sample
+
+    def _source(
+        self, mesh: Mesh, domain: Discretization, values: np.ndarray
+    ) -> tuple[Discretization, np.ndarray]:
+        """Where the network integrates, with inputs there: the domain, or that of the
+        mesh whose cells with edges above `LONGEST` radii are split."""
+        radius = self.arguments.get("radius")
+        if mesh.dimension <= 0 or radius is None:
+            return domain, values
+        longest = LONGEST[self.at] * radius * self.frame.length
+        finer, values = split(mesh, values, longest, self.at)
+        if len(finer.points) == len(mesh.points):
+            return domain, values
+        return self.frame.scaled(from_mesh(finer, self.at)), values
 
     def _prepared(
         self, domain: Discretization, target: Discretization, where: str
@@ -330,29 +356,51 @@ def _options(architecture: str) -> Mapping[str, Any]:
     return inspect.signature(ARCHITECTURES[architecture]).parameters
 
 
-def _channels(
+def _channels(what: str, names: Sequence[str], fields: Sequence[Field]) -> list[int]:
+    """The channels of these of the fields. Raises `FieldError` for one not there."""
+    known = [f.name for f in fields for _ in range(f.channels)]
+    for name in names:
+        if name not in known:
+            kind = "input" if what == "linear" else "target"
+            raise FieldError(
+                f"{what}: no {kind} {name!r}; there are {', '.join(known) or 'none'}"
+            )
+    return [number for number, name in enumerate(known) if name in names]
+
+
+def _check_linear(
     linear: Sequence[str], inputs: Sequence[Field], architecture: str
-) -> list[int]:
-    """The channels of the linear inputs."""
+) -> None:
+    """Raises `ValueError` where an architecture is never linear, or always is."""
     options = _options(architecture)
     if "linear" not in options:
         raise ValueError(
             f"linear: {architecture} cannot be linear in some of its inputs; "
             "GreenOperator can"
         )
-    names = [f.name for f in inputs for _ in range(f.channels)]
-    for name in linear:
-        if name not in names:
-            raise FieldError(
-                f"linear: no input {name!r}; there are {', '.join(names) or 'none'}"
-            )
     if not linear and options["linear"].default is inspect.Parameter.empty:
         known = ", ".join(field.name for field in inputs) or "none"
         raise ValueError(
             f"linear: expected at least one of the inputs ({known}), in which the "
             f"targets are linear, for {architecture}; another architecture needs none"
         )
-    return [number for number, name in enumerate(names) if name in linear]
+
+
+def _check_magnitudes(
+    magnitudes: Sequence[str], linear: Sequence[str], targets: Sequence[Field]
+) -> None:
+    """Raises `ValueError` where nothing is linear, or a target is no scalar."""
+    if not linear:
+        raise ValueError(
+            f"magnitudes: {', '.join(magnitudes)} must be lengths of what is linear in "
+            "some input, and linear names none"
+        )
+    for target in targets:
+        if target.name in magnitudes and target.channels > 1:
+            raise ValueError(
+                f"magnitudes: expected scalars, got {target.name!r} of "
+                f"{target.channels} channels"
+            )
 
 
 def _checked(

@@ -31,6 +31,9 @@ from isofield.plan import Plan
 # along a period, by dimension: 25, 221 and 258 waves of the fit, 17, 99 and 129 inner
 MODES = {1: 24, 2: 12, 3: 5}
 INNER = {1: 16, 2: 8, 3: 4}
+PARTS = (
+    6  # components of which a magnitude is the length; a stress in space has as many
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ class GreenOperator(Operator):
 
         c = amplitudes of waves that fit f,   v_0 = F_0 c,
         v_(k+1) = v_k + B_k (1 + g_k) A_k (v_k, F_k v_k),
-        output = B (1 + g) A (F v_n, F' c) + D (F v_n, F' c)
+        output = B (1 + g) A (F v_n, F' c) + D (F v_n, F' c),   -1 < g < 3
 
     F' filters all waves of the fit (`WaveFit`), F_0 the `inner` ones, and the F_k are
     convolutions by these (`FourierConv`): what the base does not resolve passes it by.
@@ -67,10 +70,12 @@ class GreenOperator(Operator):
     networks of positions, moments and a). Doubling f doubles the output and zero gives
     zero, for any weights. Where the equations are linear in f (sources, loads, data at
     the boundary), a few samples then tell what many must tell a network that may be
-    anything.
+    anything. A magnitude is the length of `PARTS` such outputs, as a von Mises stress
+    is of stresses: where f is c times as large, it is |c| times as large.
 
     in_channels, out_channels : of the fields. dimension : d. linear : channels of f
-    among the inputs. measure_dimension : 2 for surfaces in space, d where it is not
+    among the inputs. magnitudes : channels of the output that are such, never negative.
+    measure_dimension : 2 for surfaces in space, d where it is not
     given. radius : of the moments of the shape, at least three spacings of the coarsest
     mesh, in the scaled coordinates; the base has the spacing H = radius / 2. period :
     of the waves. modes, inner : along a period, by `MODES` and `INNER` where not given;
@@ -89,6 +94,7 @@ class GreenOperator(Operator):
         dimension: int,
         *,
         linear: Sequence[int],
+        magnitudes: Sequence[int] = (),
         measure_dimension: int | None = None,
         radius: float = 0.18,
         period: float = 1.3,
@@ -101,7 +107,13 @@ class GreenOperator(Operator):
         kernel: Filter = "isotropic",
     ) -> None:
         super().__init__()
-        self.linear, self.other = _parted(linear, in_channels)
+        if not linear:
+            raise ValueError(
+                f"linear: expected some of the {in_channels} channels, in which the "
+                "output is linear, got none"
+            )
+        self.linear, self.other = _parted("linear", linear, in_channels)
+        self.magnitudes, self.plain = _parted("magnitudes", magnitudes, out_channels)
         self.radius = radius
         self.measure_dimension = measure_dimension
         modes = MODES[dimension] if modes is None else modes
@@ -131,8 +143,9 @@ class GreenOperator(Operator):
         self.mean = LocalMean(radius / 3, measure_dimension)
         known = shape + 2 * context if self.other else shape + context
         self.at_target = pointwise(known, context, context)
-        self.project = _Gated(2 * width, 2 * width, out_channels, context)
-        self.skip = nn.Linear(2 * width, out_channels, bias=False)
+        wanted = len(self.plain) + PARTS * len(self.magnitudes)
+        self.project = _Gated(2 * width, 2 * width, wanted, context)
+        self.skip = nn.Linear(2 * width, wanted, bias=False)
 
     def prepare(self, source: Discretization, target: Discretization) -> GreenPlan:
         """Fit, poolings, waves and moments, in the precision of the points."""
@@ -162,8 +175,9 @@ class GreenOperator(Operator):
     def _shapes(
         self, fine: Discretization, base: Discretization, target: Discretization
     ) -> list[Tensor]:
-        """At the base and the target, over balls of four spacings of the lattices."""
-        reach, m = 1.5 * self.radius, self.measure_dimension
+        """At the base and the target, over balls of nearly seven spacings of the
+        lattices: coarse meshes tell the moments of smaller ones badly."""
+        reach, m = 2.5 * self.radius, self.measure_dimension
         return [shape_features(fine, base, at, reach, m) for at in (base, target)]
 
     def observe(
@@ -189,17 +203,30 @@ class GreenOperator(Operator):
             known.append(self.mean(lifted, plan.mean))
         features = torch.cat([self.last(v, plan.to_target), direct], 1)
         g = self.at_target(torch.cat(known, 1))
-        return self.project(features, g) + self.skip(features)
+        return self._with_magnitudes(self.project(features, g) + self.skip(features))
+
+    def _with_magnitudes(self, found: Tensor) -> Tensor:
+        """Lengths of the last channels, each at its place among the others."""
+        if not self.magnitudes:
+            return found
+        parts = found[:, len(self.plain) :].unflatten(1, (-1, PARTS))
+        lengths = torch.linalg.vector_norm(parts, dim=2)
+        both = torch.cat([found[:, : len(self.plain)], lengths], 1)
+        place = torch.tensor(self.plain + self.magnitudes, device=found.device)
+        return both.index_select(1, place.argsort())
 
 
-def _parted(linear: Sequence[int], in_channels: int) -> tuple[list[int], list[int]]:
-    chosen = sorted(set(linear))
-    if not chosen or chosen[0] < 0 or chosen[-1] >= in_channels:
+def _parted(
+    name: str, numbers: Sequence[int], channels: int
+) -> tuple[list[int], list[int]]:
+    """Those channels, and the others. Raises `ValueError` for one that is not there."""
+    chosen = sorted(set(numbers))
+    if chosen and (chosen[0] < 0 or chosen[-1] >= channels):
         raise ValueError(
-            f"linear: expected some of the {in_channels} channels, by numbers from 0, "
-            f"in which the output is linear, got {list(linear)}"
+            f"{name}: expected some of the {channels} channels, by numbers from 0, got "
+            f"{list(numbers)}"
         )
-    return chosen, [i for i in range(in_channels) if i not in chosen]
+    return chosen, [i for i in range(channels) if i not in chosen]
 
 
 def _inner(numbers: Tensor, count: int) -> Tensor:
@@ -210,7 +237,11 @@ def _inner(numbers: Tensor, count: int) -> Tensor:
 
 
 class _Gated(nn.Module):
-    """`B (1 + g) A v`, linear in v, g a pointwise network of the context."""
+    """`B (1 + g) A v`, linear in v, g of -1 to 3 a pointwise network of the context.
+
+    Bounded: contexts that no training saw, as meshes too coarse for a shape give, move
+    the output by no more than others do.
+    """
 
     def __init__(
         self, in_channels: int, hidden: int, out_channels: int, context: int
@@ -221,7 +252,8 @@ class _Gated(nn.Module):
         self.second = nn.Linear(hidden, out_channels, bias=False)
 
     def forward(self, v: Tensor, context: Tensor) -> Tensor:
-        return self.second(self.first(v) * (1 + self.factors(context)))
+        factors = 1 + 2 * torch.tanh(self.factors(context) / 2)
+        return self.second(self.first(v) * factors)
 
 
 class _LinearBlock(nn.Module):

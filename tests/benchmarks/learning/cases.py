@@ -35,7 +35,8 @@ class Task:
     sample : a case's mesh with all fields; `<target>_p1` where there is one is the
     solution by linear elements on that mesh itself. linear_in : the inputs in which the
     targets are linear. train : form -> cases. tests : set -> cases, the same shapes and
-    sources in every set. resolutions : the sets that differ in size alone.
+    sources in every set. resolutions : the sets that differ in size alone. magnitudes :
+    targets that are lengths of what is linear in `linear_in`.
     rolled : where the target is the input of a later step: that input, the field that
     holds it after some steps, and their number.
     """
@@ -50,6 +51,7 @@ class Task:
     tests: Mapping[str, tuple[Case, ...]]
     resolutions: tuple[str, ...]
     rolled: tuple[str, str, int] | None = None
+    magnitudes: tuple[str, ...] = ()
 
 
 def renumbered(mesh: Mesh, seed: int) -> Mesh:

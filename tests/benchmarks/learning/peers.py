@@ -1,6 +1,7 @@
-"""Networks of others, to compare with: GINO by its authors, Transolver from its paper.
+"""Networks of others, to compare with: GINO by its authors, Transolver from its paper,
+and point transformers of PyG's layer.
 
-Neither counts a point by its weight. Both answer at the points of their source alone.
+None counts a point by its weight. All answer at the points of their source alone.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from isofield.discretization import Discretization
+from isofield.graph import Graph
+from isofield.layers.nearest import nearest
 from isofield.layers.operator import Operator
 from isofield.plan import Plan
 
@@ -26,7 +29,7 @@ class PointsPlan(Plan):
 
 
 class _Peer(Operator):
-    """What both have in common: nothing is prepared."""
+    """What they have in common: they answer at their own points."""
 
     def prepare(self, source: Discretization, target: Discretization) -> PointsPlan:
         """Raises `ValueError` where the targets are not the sources."""
@@ -76,7 +79,15 @@ class Gino(_Peer):
     Raises `ModuleNotFoundError` where the package is missing.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, dimension: int) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        dimension: int,
+        *,
+        width: int = 64,
+        modes: int | None = None,
+    ) -> None:
         super().__init__()
         # its kernels multiply the inputs channel by channel, or a single one
         carried = {"fno_in_channels": in_channels} if in_channels > 1 else {}
@@ -87,7 +98,8 @@ class Gino(_Peer):
             gno_coord_dim=dimension,
             in_gno_radius=radius,
             out_gno_radius=radius,
-            fno_n_modes=(size // 2,) * dimension,
+            fno_n_modes=(size // 2 if modes is None else modes,) * dimension,
+            fno_hidden_channels=width,
             gno_use_open3d=False,
             gno_use_torch_scatter=False,
             **carried,
@@ -124,6 +136,85 @@ def _by_mesh(u: Tensor, domain: Discretization) -> Iterator[tuple[Tensor, Tensor
         values.append(u[start:stop])
     if points is not None:
         yield points, torch.stack(values)
+
+
+@dataclass(frozen=True, eq=False)
+class NeighboursPlan(PointsPlan):
+    """neighbours : from the nearest of each point, itself among them, to it."""
+
+    neighbours: Graph
+
+
+class PointTransformer(_Peer):
+    """Point transformer (Zhao et al., 2021, arXiv:2012.09164) of PyG's
+    `PointTransformerConv`: attention channel by channel among nearest neighbours.
+
+    `x_i <- x_i + out sum_j softmax_j(g(q_i - k_j + d_ij)) (v_j + d_ij)`, d a network of
+    x_j - x_i, over the 16 nearest as in the paper; norms of the channels before, one
+    width and all points throughout, because its pooling asks for compiled packages.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        dimension: int,
+        *,
+        width: int = 60,
+        blocks: int = 4,
+        neighbours: int = 16,
+    ) -> None:
+        super().__init__()
+        self.neighbours = neighbours
+        self.lift = nn.Sequential(
+            nn.Linear(in_channels + dimension, width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+        )
+        self.blocks = nn.ModuleList(_Attending(width, dimension) for _ in range(blocks))
+        self.project = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, width),
+            nn.ReLU(),
+            nn.Linear(width, out_channels),
+        )
+
+    def prepare(self, source: Discretization, target: Discretization) -> NeighboursPlan:
+        """Raises `ValueError` where the targets are not the sources."""
+        plan = super().prepare(source, target)
+        found = nearest(source, target, self.neighbours)
+        return NeighboursPlan(plan.points, found)
+
+    def forward(self, u: Tensor, plan: NeighboursPlan) -> Tensor:
+        """(N, C_in) -> (N, C_out), at the points."""
+        points = plan.points.points.to(u)
+        v = self.lift(torch.cat([points, u], 1))
+        for block in self.blocks:
+            v = block(v, points, plan.neighbours.edge_index)
+        return self.project(v)
+
+
+class _Attending(nn.Module):
+    def __init__(self, width: int, dimension: int) -> None:
+        super().__init__()
+        from torch_geometric.nn import PointTransformerConv  # type: ignore[import]
+
+        self.norm = nn.LayerNorm(width)
+        self.attention = PointTransformerConv(
+            width,
+            width,
+            pos_nn=_two_layers(dimension, width),
+            attn_nn=_two_layers(width, width),
+            add_self_loops=False,  # a point is the nearest of its own
+        )
+        self.out = nn.Linear(width, width)
+
+    def forward(self, v: Tensor, points: Tensor, edges: Tensor) -> Tensor:
+        return v + self.out(self.attention(self.norm(v).relu(), points, edges))
+
+
+def _two_layers(channels: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(channels, width), nn.ReLU(), nn.Linear(width, width))
 
 
 class Transolver(_Peer):
@@ -229,4 +320,5 @@ def _narrow(module: nn.Module) -> None:
 PEERS: dict[str, type[_Peer]] = {
     "GINO (neuraloperator)": Gino,
     "Transolver": Transolver,
+    "PointTransformer (PyG)": PointTransformer,
 }

@@ -54,14 +54,19 @@ def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
         raise ValueError(f"model: expected one of {known}, got {job.model!r}")
     if job.model in ARCHITECTURES:
         known = inspect.signature(ARCHITECTURES[job.model]).parameters
-        linear = task.linear_in if "linear" in known else ()
+        linear, magnitudes = (
+            (task.linear_in, task.magnitudes) if "linear" in known else ((), ())
+        )
         return Surrogate.for_cases(
             cases,
             task.inputs,
             task.targets,
             architecture=job.model,
             seed=job.seed,
-            **{"linear": linear, "cloud_on_boundary": False, **job.arguments},
+            linear=linear,
+            magnitudes=magnitudes,
+            cloud_on_boundary=False,
+            **job.arguments,
         )
     # scales and fields do not depend on the architecture, only the network does
     model = Surrogate.for_cases(cases, task.inputs, task.targets, width=8, blocks=1)

@@ -162,4 +162,5 @@ TASK = Task(
     {"mixed": SIZES.train()},
     SIZES.tests(),
     RESOLUTIONS,
+    magnitudes=("von_mises",),
 )
