@@ -55,11 +55,11 @@ def test_features_are_channels_after_the_fields(model, cases, tiny) -> None:
     back = (
         sample.x.double() * model.input_normalizer.scale + model.input_normalizer.mean
     )
-    assert_allclose(back[:, 2:], scaled, atol=1e-5)
+    assert_allclose(back[: len(scaled), 2:], scaled, atol=1e-5)
     without = tiny(cases).sample(cases[1])
     assert_allclose(sample.x[:, :2], without.x, atol=1e-6)
     means = torch.stack(
-        [s.domain.mean(s.x)[0] for s in (model.sample(case) for case in cases)]
+        [s.domain.mean(s.x[: len(s.pos)])[0] for s in map(model.sample, cases)]
     )
     assert_allclose(means.mean(0), np.zeros(7), atol=2e-6)
 
@@ -75,7 +75,7 @@ def test_units_of_length_do_not_matter(length, cases, tiny) -> None:
 
 def test_features_alone_and_at_cells(cases, tiny) -> None:
     model = tiny(cases, inputs=(), features=("distance to clamp",))
-    assert model.sample(cases[0]).x.shape == (37, 1)
+    assert model.sample(cases[0]).x.shape[1] == 1
     data = {
         name: values[cases[0].cells["triangle"]].mean(1)
         for name, values in cases[0].point_data.items()

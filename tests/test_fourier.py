@@ -297,6 +297,32 @@ def test_isotropic_kernels_turn_with_the_points_by_right_angles():
     torch.testing.assert_close(there, found, rtol=1e-12, atol=1e-13)
 
 
+def test_directional_kernels_are_isotropic_ones_and_derivatives_of_such():
+    """`i k_a / |k| B` is the derivative along a of the kernel B / |k|."""
+    layer, even, odd = (
+        conv(2, modes=5, kernel=kernel)
+        for kernel in ("directional", "isotropic", "isotropic")
+    )
+    size = even.coefficients.shape[2]
+    length = torch.linalg.vector_norm(odd.numbers, dim=1).clamp(min=1e-300)
+    with torch.no_grad():
+        layer.coefficients[:, :, 2 * size :] = 0
+        even.coefficients[:] = layer.coefficients[:, :, :size]
+        odd.coefficients[:] = layer.coefficients[:, :, size : 2 * size]
+        odd.along.div_(length[:, None])  # of k = 0 the derivative is 0 all the same
+    source, target = body(2, 6, 2.0), at(probes(2, 12))
+    u = waves(3)(source.points)
+    found = layer(u, layer.prepare(source, target))
+    points = target.points.requires_grad_()
+    smooth = odd(u, odd.prepare(source, at(points)))
+    slopes = [
+        torch.autograd.grad(column.sum(), points, retain_graph=True)[0][:, 0]
+        for column in smooth.unbind(1)
+    ]
+    expected = even(u, even.prepare(source, target)) + torch.stack(slopes, 1)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+
+
 def test_kernels_that_do_not_exist():
-    with pytest.raises(ValueError, match="kernel: expected 'full' or 'isotropic'"):
+    with pytest.raises(ValueError, match="kernel: expected one of .*, got 'round'"):
         FourierConv(1, 1, 2, 1.3, kernel="round")  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ from isofield.discretization import Discretization
 from isofield.layers.operator import Operator
 from isofield.plan import Plan
 
-Filter = Literal["full", "isotropic"]
+Filter = Literal["full", "isotropic", "directional"]
 
-# values of an isotropic filter along the wave number, linear between them
+# values of an isotropic or directional filter along the wave number, linear between them
 VALUES = 8
 
 # points whose waves are computed at one time
@@ -109,9 +109,11 @@ class FourierConv(Operator):
     kernel repeats after it, so take more than the extent of the domain. modes : waves
     along a period; the shortest, P / modes, needs at least two spacings of the source.
     measure_dimension : m, 2 for surfaces in space, d where it is not given. kernel :
-    "full", a complex matrix R_k for each wave, or "isotropic", real matrices that
-    depend on |k| alone, linear between `VALUES` of them: a kernel of the distance
-    |x - y|, with a small part of the parameters, for operators without a direction.
+    "full", a complex matrix R_k for each wave; "isotropic", real matrices A(|k|),
+    linear between `VALUES` of them: a kernel of the distance |x - y|, with a small part
+    of the parameters, for operators without a direction; or "directional",
+    `A(|k|) + i sum_a k_a / |k| B_a(|k|)`: such kernels and derivatives of such along
+    the axes, for what is carried somewhere.
 
     Error O(h^2) from lumped weights; exact where the weights integrate all products of
     u with the waves. Commutes with translations. Cost 2 (N + M) 2 K C and memory
@@ -133,8 +135,9 @@ class FourierConv(Operator):
         kernel: Filter = "full",
     ) -> None:
         super().__init__()
-        if kernel not in ("full", "isotropic"):
-            raise ValueError(f"kernel: expected 'full' or 'isotropic', got {kernel!r}")
+        known = get_args(Filter)
+        if kernel not in known:
+            raise ValueError(f"kernel: expected one of {known}, got {kernel!r}")
         m = dimension if measure_dimension is None else measure_dimension
         self.numbers = wave_numbers(dimension, modes, period)
         self.volume = period**m
@@ -143,11 +146,15 @@ class FourierConv(Operator):
             count = len(self.numbers)
             self.coefficients = wave_matrices(count, in_channels, out_channels)
             return
-        count = min(VALUES, modes + 2)
-        values = torch.randn(count, in_channels, out_channels)
-        self.coefficients = nn.Parameter(in_channels**-0.5 * values)
-        along = hats(self.numbers, count).float()
+        axes = dimension if kernel == "directional" else 0
+        size = min(VALUES, modes + 2), in_channels, (1 + axes) * out_channels
+        scale = (in_channels * (2 if axes else 1)) ** -0.5
+        self.coefficients = nn.Parameter(scale * torch.randn(size))
+        along = hats(self.numbers, size[0]).float()
         self.register_buffer("along", along, persistent=False)
+        if axes:
+            unit = nn.functional.normalize(self.numbers, dim=1).float()
+            self.register_buffer("directions", unit, persistent=False)
 
     def prepare(self, source: Discretization, target: Discretization) -> FourierPlan:
         """The waves at all points, in the precision of the points."""
@@ -181,10 +188,17 @@ class FourierConv(Operator):
         """
         samples = c.shape[1]
         both = torch.cat(c.chunk(2), 1)  # (K, 2 B, C_in)
+        matrices = self.coefficients
+        if self.kernel != "full":
+            matrices = torch.tensordot(self.along, matrices, 1)
         if self.kernel == "isotropic":
-            matrices = torch.tensordot(self.along, self.coefficients, 1)
             return torch.cat((both @ matrices.to(c)).split(samples, 1))
-        real, imaginary = (both @ self.coefficients.to(c)).chunk(2, 2)
+        if self.kernel == "directional":
+            even, *odd = matrices.chunk(1 + self.directions.shape[1], 2)
+            parts = zip(odd, self.directions.t(), strict=True)
+            imaginary = sum(part * unit[:, None, None] for part, unit in parts)
+            matrices = torch.cat([even, imaginary], 2)
+        real, imaginary = (both @ matrices.to(c)).chunk(2, 2)
         p, q = real.split(samples, 1)
         ip, iq = imaginary.split(samples, 1)
         return torch.cat([p + iq, q - ip])

@@ -168,17 +168,16 @@ class GreenOperator(Operator):
             FourierPlan(within, within),
             to_target,
             self.mean.prepare(fine.coarse, target) if self.other else None,
-            *self._shapes(fine.coarse, base.coarse, target),
+            *self._shapes(base.coarse, target),
         )
         return plan.to(dtype)
 
-    def _shapes(
-        self, fine: Discretization, base: Discretization, target: Discretization
-    ) -> list[Tensor]:
-        """At the base and the target, over balls of nearly seven spacings of the
-        lattices: coarse meshes tell the moments of smaller ones badly."""
+    def _shapes(self, base: Discretization, target: Discretization) -> list[Tensor]:
+        """At the base and the target, over balls of more than three spacings of the
+        points that are summed: those of the base, and of twice its spacing."""
         reach, m = 2.5 * self.radius, self.measure_dimension
-        return [shape_features(fine, base, at, reach, m) for at in (base, target)]
+        coarse = lattice_pooling(base, self.radius).coarse
+        return [shape_features(base, coarse, at, reach, m) for at in (base, target)]
 
     def observe(
         self, domains: Sequence[Discretization], inputs: Iterable[Tensor]

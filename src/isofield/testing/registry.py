@@ -442,6 +442,15 @@ register(
     dimensions=(2,),
 )
 register(
+    "Fourier convolution, directional",
+    partial(_fourier_conv, kernel="directional"),
+    channels=3,
+    covers=(FourierConv,),
+    rate=1.75,
+    motion="translation",
+    dimensions=(2,),
+)
+register(
     "Fourier convolution, fitted",
     _fitted_conv,
     channels=3,
