@@ -416,6 +416,8 @@ def test_reasons_are_printed_and_a_linear_input_is_heard(workshop, run, tmp_path
     arguments = load_model(model).arguments
     assert (arguments["architecture"], arguments["linear"]) == ("GreenOperator", [0])
     assert arguments["width"] == 6
+    run(*words, "--linear", "load", "--magnitude", "s", "-t", "s", "--restart")
+    assert load_model(model).arguments["magnitudes"] == [2]
     out, _ = run(*words, "--architecture", "GNO")
     assert "cases on" not in out
     assert load_model(model).arguments["architecture"] == "GNO"

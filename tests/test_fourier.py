@@ -324,5 +324,5 @@ def test_directional_kernels_are_isotropic_ones_and_derivatives_of_such():
 
 
 def test_kernels_that_do_not_exist():
-    with pytest.raises(ValueError, match="kernel: expected one of .*, got 'round'"):
+    with pytest.raises(ValueError, match=r"kernel: expected one of .*, got 'round'"):
         FourierConv(1, 1, 2, 1.3, kernel="round")  # type: ignore[arg-type]

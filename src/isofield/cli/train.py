@@ -85,6 +85,14 @@ def train(
             help="Inputs in which the equations are linear, such as sources.",
         ),
     ] = None,
+    magnitudes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--magnitude",
+            metavar="NAME,...",
+            help="Targets that are lengths of what is linear, as a von Mises stress.",
+        ),
+    ] = None,
     features: Annotated[
         list[str] | None,
         typer.Option(
@@ -185,9 +193,11 @@ def train(
     named = options.texts(units or [], "--unit")
     products = options.texts(similarity or [], "--similarity")
     direct = options.names(linear or [], "--linear")
+    lengths = options.names(magnitudes or [], "--magnitude")
     shapes = features or []
     _check_names(given, wanted, named)
     _check_linear(direct, given, architecture)
+    _check_magnitudes(lengths, direct, wanted)
     _check_features(shapes)
     for option, value in (("--rate", rate), ("--radius", radius)):
         if value is not None and not 0 < value < math.inf:
@@ -220,6 +230,7 @@ def train(
         "at": site.value,
         "names": learned.names,
         "linear": direct,
+        "magnitudes": lengths,
         "features": shapes,
         "similarity": products,
         "cloud_on_boundary": not cloud_inside,
@@ -282,6 +293,16 @@ def _check_linear(
         raise typer.BadParameter(
             f"--architecture {architecture.value} needs --linear, the inputs in which "
             "the equations are linear"
+        )
+
+
+def _check_magnitudes(names: list[str], linear: list[str], targets: list[str]) -> None:
+    for name in names:
+        if name not in targets:
+            raise typer.BadParameter(f"--magnitude: {name!r} is not in --targets")
+    if names and not linear:
+        raise typer.BadParameter(
+            "--magnitude needs --linear, the inputs in which what has it is linear"
         )
 
 

@@ -1,5 +1,6 @@
 """Samples, normalizers and the batches of mixed resolution that training draws."""
 
+from isofield.data.clouds import RandomClouds, random_cloud
 from isofield.data.fields import Field, FieldError, check_same_fields, stacked
 from isofield.data.motion import Symmetry, mirrored, moved, rotated
 from isofield.data.normalizer import Normalizer
@@ -12,6 +13,8 @@ __all__ = [
     "FieldError",
     "check_same_fields",
     "stacked",
+    "RandomClouds",
+    "random_cloud",
     "Symmetry",
     "mirrored",
     "moved",

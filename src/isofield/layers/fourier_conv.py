@@ -15,7 +15,7 @@ from isofield.plan import Plan
 
 Filter = Literal["full", "isotropic", "directional"]
 
-# values of an isotropic or directional filter along the wave number, linear between them
+# values along the wave number of a filter that is not full, linear between them
 VALUES = 8
 
 # points whose waves are computed at one time

@@ -31,9 +31,8 @@ from isofield.plan import Plan
 # along a period, by dimension: 25, 221 and 258 waves of the fit, 17, 99 and 129 inner
 MODES = {1: 24, 2: 12, 3: 5}
 INNER = {1: 16, 2: 8, 3: 4}
-PARTS = (
-    6  # components of which a magnitude is the length; a stress in space has as many
-)
+# components of which a magnitude is the length; a stress in space has as many
+PARTS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,7 @@ class GreenOperator(Operator):
     inner ones fewer where the shortest would be less than 2 H. width, context :
     channels of v and of the factors. blocks : their number. noise : see `WaveFit`;
     `observe` tells what sources to expect. kernel : of all convolutions, see
-    `FourierConv`; isotropic ones leave directions to the factors.
+    `FourierConv`; isotropic ones leave all directions to the factors.
 
     Output at any target points; nothing of the size of a mesh is learned.
     """
@@ -104,7 +103,7 @@ class GreenOperator(Operator):
         context: int = 32,
         blocks: int = 4,
         noise: float = 1e-6,
-        kernel: Filter = "isotropic",
+        kernel: Filter = "directional",
     ) -> None:
         super().__init__()
         if not linear:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 import torch
 
-from isofield.data import Sample, Symmetry, stacked
+from isofield.data import RandomClouds, Sample, Symmetry, stacked
+from isofield.data.clouds import clouds_of
 from isofield.data.motion import with_copies
 from isofield.mesh import Mesh
 from isofield.surrogate import Surrogate
@@ -39,6 +40,7 @@ def fit(
     precision: Literal["float32", "bf16"] = "float32",
     loss: Literal["l2", "h1"] = "l2",
     augment: Symmetry | None = None,
+    clouds: RandomClouds | None = None,
     progress: bool = True,
     names: Sequence[str] | None = None,
     cloud_on_boundary: bool = True,
@@ -58,7 +60,8 @@ def fit(
     there is one, else "cpu". precision : "bf16" runs the dense products in bfloat16;
     sums over points stay in float32. augment : of a problem without a direction of its
     own: every pass also sees copies of the cases, turned and mirrored with their
-    vectors and tensors; give it to `Surrogate.for_cases` as well. names : of the cases
+    vectors and tensors; give it to `Surrogate.for_cases` as well. clouds : every pass
+    also sees bare clouds of random points of the cases. names : of the cases
     and then of those for validation, for errors. cloud_on_boundary : False where clouds
     among all these lie strictly inside their domains (see `Surrogate.sample`).
 
@@ -77,6 +80,10 @@ def fit(
         raise ValueError(f"loss: expected 'l2' or 'h1', got {loss!r}")
     if loss == "h1" and model.at == "cells":
         raise ValueError("the H1 loss needs fields at points, not at cells")
+    if clouds is not None and (loss == "h1" or model.at == "cells"):
+        raise ValueError(
+            "clouds: they have no cells, which fields at cells and the H1 loss need"
+        )
     schedule = schedule or Schedule()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with Progress(progress) as bars:
@@ -93,6 +100,11 @@ def fit(
         train = _prepared(model, cases, learned, bars, how)
         if augment is not None:
             _check_box(model, train, learned)
+        if clouds is not None:
+            drawn = clouds_of(cases, learned, clouds)
+            train += _prepared(
+                model, *drawn, bars, {"cloud_on_boundary": _closed(model)}
+            )
         how["with_gradient"] = False
         check = _prepared(model, validation, checked, bars, how)
         sizes = [[len(sample.weights) for sample in part] for part in (train, check)]
@@ -100,6 +112,8 @@ def fit(
         job["cloud_on_boundary"] = cloud_on_boundary
         if augment is not None:
             job["augment"] = asdict(augment)
+        if clouds is not None:
+            job["clouds"] = asdict(clouds)
         run = Run(model, schedule, device, precision, directory, job)
         run.resume()
         task = bars.add("Training", schedule.epochs, run.epoch)
@@ -128,6 +142,11 @@ def _check_box(
                 f"{100 * out:.3g} % of its extent; give the same augment to "
                 "Surrogate.for_cases"
             )
+
+
+def _closed(model: Surrogate) -> bool:
+    """Whether points lie on surfaces in space, of which no rim is completed."""
+    return model.frame.measure_dimension < len(model.frame.origin)
 
 
 def _prepared(

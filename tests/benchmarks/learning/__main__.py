@@ -55,7 +55,15 @@ def _job(model: str, given: argparse.Namespace) -> Job:
     nodes = given.nodes or (PEERS_NODES if peer else schedule.nodes)
     schedule = Schedule(rate=rate, nodes=nodes, seed=given.seed)
     one_mesh = model.startswith("GINO (")
-    return Job(model, given.seconds, given.arguments, schedule, given.seed, one_mesh)
+    return Job(
+        model,
+        given.seconds,
+        given.arguments,
+        schedule,
+        given.seed,
+        one_mesh,
+        0.0 if peer else given.clouds,
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -72,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--seconds", type=float, default=480.0, help="of CPU time for the steps")
     add("--rate", type=float, help="highest learning rate")
     add("--nodes", type=int, help="points per batch")
+    add("--clouds", type=float, default=0.25, help="a case, of ours alone")
     add("--seed", type=int, default=0)
     add("--folder", type=Path, default=storage.FOLDER)
     add("--docs", type=Path, default=Path("docs"))

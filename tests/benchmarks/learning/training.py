@@ -13,7 +13,8 @@ import torch
 from rich.progress import track
 
 from isofield import Mesh
-from isofield.data import Sample, collate, node_batches
+from isofield.data import RandomClouds, Sample, collate, node_batches
+from isofield.data.clouds import clouds_of
 from isofield.discretization import from_mesh
 from isofield.loss import relative_l2
 from isofield.models import ARCHITECTURES
@@ -33,7 +34,8 @@ class Job:
 
     model : one of `ARCHITECTURES` or `PEERS`. arguments : of the architecture.
     schedule : of the optimizer; its epochs are not used. one_mesh : whether a batch
-    holds samples of one mesh, as GINO's must.
+    holds samples of one mesh, as GINO's must. clouds : random clouds of the cases that
+    are learned from as well, as a share of their number.
     """
 
     model: str
@@ -42,6 +44,7 @@ class Job:
     schedule: Schedule
     seed: int = 0
     one_mesh: bool = False
+    clouds: float = 0.0
 
 
 def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
@@ -180,6 +183,9 @@ def result(
     start = time.process_time()
     model = untrained(task, job, cases)
     samples = _sampled(model, cases)
+    if job.clouds:
+        drawn = RandomClouds(job.clouds, job.seed)
+        samples += _sampled(model, clouds_of(cases, [""] * len(cases), drawn)[0])
     preparing = time.process_time() - start
     line = {
         "task": task.name,
