@@ -233,7 +233,7 @@ class Surrogate:
             pos=domain.points.float(),
             weights=domain.weights.float(),
             x=self.input_normalizer.apply(shown / unit).float(),
-            plan=self._prepared(source, target, where),
+            plan=self._prepared(source, target, domain, where),
         )
         if domain.normals is not None:
             sample.normals = domain.normals.float()
@@ -268,10 +268,16 @@ class Surrogate:
         return self.frame.scaled(from_mesh(finer, self.at)), values
 
     def _prepared(
-        self, domain: Discretization, target: Discretization, where: str
+        self,
+        source: Discretization,
+        target: Discretization,
+        domain: Discretization,
+        where: str,
     ) -> Plan:
+        # values at cells are those of their pieces, in another order
+        known = domain if self.at == "points" and source is not domain else None
         try:
-            return self.network.prepared(domain, target, torch.float32)
+            return self.network.prepared(source, target, torch.float32, known)
         except ValueError as error:
             scale = f"lengths in units of {self.frame.length:.4g}"
             raise MeshError(f"{where}: {error} ({scale})") from error

@@ -17,6 +17,7 @@ from isofield.cli.reporting import CommandError
 
 if TYPE_CHECKING:
     from isofield.cli.cases import Cases
+    from isofield.data import RandomClouds
     from isofield.surrogate import Surrogate
     from isofield.train import History, Schedule
 
@@ -163,6 +164,17 @@ def train(
         ),
     ] = None,
     cloud_inside: options.CloudInside = False,
+    clouds: Annotated[
+        float | None,
+        typer.Option(
+            "--clouds",
+            min=0,
+            metavar="SHARE",
+            help="Random clouds, for each case, that are learned from as well; without "
+            "it what the cases ask for, none where --architecture is given.",
+            show_default=False,
+        ),
+    ] = None,
     device: options.Device = None,
     loss: Annotated[
         Loss, typer.Option("--loss", help="Error that is minimized.")
@@ -205,10 +217,14 @@ def train(
     share, extra = cases.validation_of(validation or ["0.1"])
     if loss is Loss.H1 and site is Site.CELLS:
         raise typer.BadParameter("--loss h1 needs fields at points, not --at cells")
+    if clouds and (loss is Loss.H1 or site is Site.CELLS):
+        raise typer.BadParameter(
+            "--clouds have no cells, which --loss h1 and --at cells need"
+        )
     files.check_output(output, [".safetensors"])
     options.check_device(device)
 
-    from isofield.data import Similarity
+    from isofield.data import RandomClouds, Similarity
     from isofield.model_file import save_model
     from isofield.surrogate import Surrogate
     from isofield.train import CHECKPOINT
@@ -235,7 +251,9 @@ def train(
         "similarity": products,
         "cloud_on_boundary": not cloud_inside,
     }
-    network, schedule = _recipe(learned, given, wanted, architecture, fields)
+    network, schedule, drawn = _recipe(learned, given, wanted, architecture, fields)
+    if clouds is not None:
+        drawn = RandomClouds(clouds, seed) if clouds else None
     network |= {name: size for name, size in sizes.items() if size is not None}
     _check_sizes(network["architecture"], sizes, direct)
     model = Surrogate.for_cases(
@@ -252,6 +270,7 @@ def train(
         device=device,
         loss=loss.value,
         precision=precision.value,
+        clouds=None if loss is Loss.H1 else drawn,
         cloud_on_boundary=not cloud_inside,
     )
     save_model(output, model)
@@ -325,16 +344,16 @@ def _recipe(
     targets: Sequence[str],
     architecture: Architecture | None,
     fields: Mapping[str, Any],
-) -> tuple[dict[str, Any], Schedule]:
+) -> tuple[dict[str, Any], Schedule, RandomClouds | None]:
     """What to train with: as the cases ask for, or the architecture that is named."""
     from isofield.recommend import recommended
     from isofield.train import Schedule
 
     if architecture is not None:
-        return {"architecture": architecture.value}, Schedule()
+        return {"architecture": architecture.value}, Schedule(), None
     found = recommended(cases.meshes, inputs, targets, **fields)
     typer.echo(str(found))
-    return dict(found.arguments), found.schedule
+    return dict(found.arguments), found.schedule, found.clouds
 
 
 def _changed(schedule: Schedule, **given: float | None) -> Schedule:

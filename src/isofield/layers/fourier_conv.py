@@ -123,6 +123,9 @@ class FourierConv(Operator):
     Zeng et al., arXiv:2501.14475, here with the quadrature weights of any mesh.
     """
 
+    along: Tensor
+    directions: Tensor
+
     def __init__(
         self,
         in_channels: int,
@@ -194,10 +197,9 @@ class FourierConv(Operator):
         if self.kernel == "isotropic":
             return torch.cat((both @ matrices.to(c)).split(samples, 1))
         if self.kernel == "directional":
-            even, *odd = matrices.chunk(1 + self.directions.shape[1], 2)
-            parts = zip(odd, self.directions.t(), strict=True)
-            imaginary = sum(part * unit[:, None, None] for part, unit in parts)
-            matrices = torch.cat([even, imaginary], 2)
+            parts = matrices.unflatten(2, (1 + self.directions.shape[1], -1))
+            odd = torch.einsum("ka,kiao->kio", self.directions, parts[:, :, 1:])
+            matrices = torch.cat([parts[:, :, 0], odd], 2)
         real, imaginary = (both @ matrices.to(c)).chunk(2, 2)
         p, q = real.split(samples, 1)
         ip, iq = imaginary.split(samples, 1)

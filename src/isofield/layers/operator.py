@@ -26,10 +26,19 @@ class Operator(nn.Module):
         """What depends on the geometry alone, in the precision of the points."""
 
     def prepared(
-        self, source: Discretization, target: Discretization, dtype: torch.dtype
+        self,
+        source: Discretization,
+        target: Discretization,
+        dtype: torch.dtype,
+        known: Discretization | None = None,
     ) -> Plan:
         """That plan in another precision; where a large one would exist in both, an
-        operator makes it in the other from the start."""
+        operator makes it in the other from the start.
+
+        known : where the first points of the source are those of a mesh, and others in
+        its cells follow, that mesh by itself: an operator that fits fields does so
+        there, because at the others they are interpolated.
+        """
         return self.prepare(source, target).to(dtype)
 
     @abstractmethod

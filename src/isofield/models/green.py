@@ -103,7 +103,7 @@ class GreenOperator(Operator):
         context: int = 32,
         blocks: int = 4,
         noise: float = 1e-6,
-        kernel: Filter = "directional",
+        kernel: Filter = "isotropic",
     ) -> None:
         super().__init__()
         if not linear:
@@ -151,7 +151,11 @@ class GreenOperator(Operator):
         return self.prepared(source, target, source.points.dtype)
 
     def prepared(
-        self, source: Discretization, target: Discretization, dtype: torch.dtype
+        self,
+        source: Discretization,
+        target: Discretization,
+        dtype: torch.dtype,
+        known: Discretization | None = None,
     ) -> GreenPlan:
         """The same in another precision; of the waves of all points no more is held."""
         fine = lattice_pooling(source, self.radius / 4)
@@ -160,7 +164,7 @@ class GreenOperator(Operator):
         to_target = FourierPlan(within, waves_at(target, self.last.numbers, dtype))
         plan = GreenPlan(
             source,
-            self.fit.dual(source, dtype),
+            self._dual(source, known or source, dtype),
             waves_at(target, self.direct.numbers, dtype),
             fine,
             base,
@@ -170,6 +174,15 @@ class GreenOperator(Operator):
             *self._shapes(base.coarse, target),
         )
         return plan.to(dtype)
+
+    def _dual(
+        self, source: Discretization, known: Discretization, dtype: torch.dtype
+    ) -> Tensor:
+        """Of the fit to the known points; the others, which follow, tell nothing."""
+        dual = self.fit.dual(known, dtype)
+        return torch.cat(
+            [dual, dual.new_zeros(len(source) - len(known), dual.shape[1])]
+        )
 
     def _shapes(self, base: Discretization, target: Discretization) -> list[Tensor]:
         """At the base and the target, over balls of more than three spacings of the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from isofield.data import node_batches
+from isofield.data import RandomClouds, node_batches
 from isofield.recommend.survey import Survey
 from isofield.recommend.waves import PERIOD, SHARE, Detail
 from isofield.train import Schedule
@@ -15,7 +15,7 @@ NODES = 3000  # per step
 PASSES = (20, 1000)  # least and most
 WAVES = {
     ("GreenOperator", 2): (12, 16),
-    ("GreenOperator", 3): (4, 6),
+    ("GreenOperator", 3): (5, 6),
     ("FourierOperator", 2): (6, 12),
     ("FourierOperator", 3): (4, 6),
 }  # network, dimension -> least and most waves along a period
@@ -74,38 +74,56 @@ def _on_surfaces(found: Survey) -> tuple[str, str]:
 def chosen_waves(
     found: Survey, architecture: str, linear: Sequence[str]
 ) -> tuple[dict[str, int], list[str]]:
-    """Enough waves for the fields, and none that the coarsest case does not resolve."""
+    """Enough waves for the fields, and none that the coarsest case does not resolve but
+    those that are fitted, which then come out as they are likely."""
     if (architecture, found.dimension) not in WAVES:
         return {}, []
     least, most = WAVES[architecture, found.dimension]
     resolved = int(PERIOD / (2 * found.spacing[1]))
     details = found.details
     if linear:  # of the others it takes means and moments
-        details = {k: v for k, v in details.items() if k in linear} or details
+        details = {k: v for k, v in details.items() if k in linear}
     needs = {k: v.waves if v.left <= SHARE else most for k, v in details.items()}
     name = max(needs, key=lambda k: (needs[k], details[k].left), default="")
-    modes = max(1, min(max(needs.get(name, least), least), most, resolved))
+    fitted = architecture == "GreenOperator"
+    limit = most if fitted else min(most, resolved)
+    modes = max(1, min(max(needs.get(name, least), least), limit))
     why = [
         f"{modes} modes: {_detailed(name, details)}{least} to {most} are usual in "
         f"{found.dimension} dimensions, and the coarsest case, of spacing "
         f"{found.spacing[1]:.3g} of the extent, resolves {resolved} at two spacings a "
-        "wave."
+        f"wave{'; others are fitted as likely as in the cases' if fitted else ''}."
     ]
-    arguments = {"modes": modes}
-    if architecture == "GreenOperator":
-        arguments["inner"] = min(modes, 8 if found.dimension == 2 else 4)
-    return arguments, why
+    inner = {"inner": 8 if found.dimension == 2 else 4} if fitted else {}
+    return {"modes": modes, **inner}, why
 
 
 def _detailed(name: str, details: Mapping[str, Detail]) -> str:
     if not name:
-        return "no field varies within a case; "
+        return "no field that counts varies within a case; "
     waves, left = details[name].waves, 100 * details[name].left
     told = "" if left <= 100 * SHARE else ", the last that the meshes tell,"
     return (
         f"of {name}, the most detailed field that counts, waves beyond number {waves}"
         f"{told} hold {left:.2g} % of the variation; "
     )
+
+
+def chosen_kernel(found: Survey, architecture: str) -> tuple[dict[str, str], list[str]]:
+    """Kernels with a direction where fields have one."""
+    if architecture != "GreenOperator":
+        return {}, []
+    fields = (*found.inputs, *found.targets)
+    turning = [field.name for field in fields if field.shape != ()]
+    if turning:
+        return {"kernel": "directional"}, [
+            f"Kernels with directions: {', '.join(turning)} have them. Of what is "
+            "carried along a velocity it misses 3.3 % with them, 11 % without."
+        ]
+    return {"kernel": "isotropic"}, [
+        "Kernels of the distance alone: no field is a vector or a tensor. On heat "
+        "sinks it errs by 7.8 % with them, by 13.6 % where they have directions."
+    ]
 
 
 def chosen_width(found: Survey, architecture: str) -> tuple[int, str]:
@@ -155,3 +173,17 @@ def chosen_schedule(found: Survey) -> tuple[Schedule, str]:
         f"{passes} passes: about {batches} steps of {nodes:,} nodes each make "
         f"{passes * batches:,}; 4,000 to 7,000 are what trainings took."
     )
+
+
+def chosen_clouds(found: Survey) -> tuple[RandomClouds | None, list[str]]:
+    """Where cells fill the space of the points; on surfaces clouds do as well as they
+    are."""
+    if found.measure_dimension < found.dimension:
+        return None, []
+    clouds = RandomClouds()
+    figures = "0.30 to 0.13" if found.dimension == 3 else "0.140 to 0.128"
+    what = "heat sinks" if found.dimension == 3 else "plates with holes"
+    return clouds, [
+        f"Random clouds of the cases are learned from too, {clouds.share:g} a case: on "
+        f"clouds of {what} that brought the error from {figures}."
+    ]

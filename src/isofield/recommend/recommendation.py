@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from isofield.data import FieldError, Similarity
+from isofield.data import FieldError, RandomClouds, Similarity
 from isofield.data.fields import Site
 from isofield.mesh import Mesh
 from isofield.recommend.choices import (
+    chosen_clouds,
     chosen_features,
+    chosen_kernel,
     chosen_network,
     chosen_schedule,
     chosen_waves,
@@ -27,16 +29,17 @@ class Recommendation:
 
         found = recommended(cases, inputs, targets)
         model = Surrogate.for_cases(cases, inputs, targets, **found.arguments)
-        fit(model, cases, schedule=found.schedule)
+        fit(model, cases, schedule=found.schedule, clouds=found.clouds)
 
     arguments : of `Surrogate.for_cases` besides the cases and the names of the fields.
-    schedule : of `fit`. reasons : a sentence for each choice, with the numbers that led
-    to it; `str` puts them in lines.
+    schedule, clouds : of `fit`. reasons : a sentence for each choice, with the numbers
+    that led to it; `str` puts them in lines.
     """
 
     arguments: Mapping[str, Any]
     schedule: Schedule
     reasons: tuple[str, ...]
+    clouds: RandomClouds | None = None
 
     @property
     def architecture(self) -> str:
@@ -87,9 +90,12 @@ def recommended(
     found = surveyed(cases, inputs, targets, at, names, cloud_on_boundary)
     network, why_network = chosen_network(found, linear)
     waves, why_waves = chosen_waves(found, network, linear)
+    kernel, why_kernel = chosen_kernel(found, network)
     width, why_width = chosen_width(found, network)
     shapes, why_features = chosen_features(found, features)
     schedule, why_schedule = chosen_schedule(found)
+    meshed = at == "points" and any(case.dimension > 0 for case in cases)
+    clouds, why_clouds = chosen_clouds(found) if meshed else (None, [])
     arguments = {
         "at": at,
         "architecture": network,
@@ -100,14 +106,17 @@ def recommended(
         "cloud_on_boundary": cloud_on_boundary,
         "width": width,
         **waves,
+        **kernel,
     }
     reasons = (
         described(found),
         why_network,
         *why_waves,
+        *why_kernel,
         why_width,
         *why_features,
         why_schedule,
+        *why_clouds,
         *hints(found, linear, Similarity.parsed(similarity or {})),
     )
-    return Recommendation(arguments, schedule, reasons)
+    return Recommendation(arguments, schedule, reasons, clouds)

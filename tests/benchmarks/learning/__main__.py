@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--task", nargs="*", choices=storage.TASKS, help="all where none is named")
     add("--form", help="which training samples; all forms where none is named")
-    add("--model", nargs="*", default=["FourierOperator"])
+    add("--model", nargs="*", default=["recommended"])
     add("--arguments", type=json.loads, default={}, help="'{\"width\": 64}'")
     add("--seconds", type=float, default=480.0, help="of CPU time for the steps")
     add("--rate", type=float, help="highest learning rate")

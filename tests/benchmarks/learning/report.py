@@ -88,7 +88,10 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
 
 def _label(line: Line) -> str:
     """The model, with what is not its default, and its budget."""
-    arguments = [f"{key}={value}" for key, value in line["arguments"].items()]
+    given = line["arguments"]
+    if "architecture" in given:  # all arguments are the recommendation's
+        return f"{line['model']} ({given['architecture']}), {line['seconds']:g} s"
+    arguments = [f"{key}={value}" for key, value in given.items()]
     return " ".join([line["model"], *arguments]) + f", {line['seconds']:g} s"
 
 

@@ -18,6 +18,7 @@ from isofield.data.clouds import clouds_of
 from isofield.discretization import from_mesh
 from isofield.loss import relative_l2
 from isofield.models import ARCHITECTURES
+from isofield.recommend import recommended
 from isofield.surrogate import Surrogate
 from isofield.train import Schedule, evaluate
 from isofield.train.run import Run
@@ -25,6 +26,7 @@ from tests.benchmarks.learning.cases import Task
 from tests.benchmarks.learning.peers import PEERS
 
 ROLLED = "in distribution"  # the set on which steps follow one another
+RECOMMENDED = "recommended"  # what `isofield.recommend` says of the cases
 PARTS = 1_000_000  # of the budget, for the schedule
 
 
@@ -52,9 +54,13 @@ def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
 
     Raises `ValueError` for a model that does not exist.
     """
-    known = [*ARCHITECTURES, *PEERS]
+    known = [RECOMMENDED, *ARCHITECTURES, *PEERS]
     if job.model not in known:
         raise ValueError(f"model: expected one of {known}, got {job.model!r}")
+    if job.model == RECOMMENDED:
+        return Surrogate.for_cases(
+            cases, task.inputs, task.targets, seed=job.seed, **job.arguments
+        )
     if job.model in ARCHITECTURES:
         known = inspect.signature(ARCHITECTURES[job.model]).parameters
         linear, magnitudes = (
@@ -181,6 +187,8 @@ def result(
 ) -> dict[str, Any]:
     """Trains and tests: one line of the results."""
     start = time.process_time()
+    if job.model == RECOMMENDED:
+        job = _recommended(task, job, cases)
     model = untrained(task, job, cases)
     samples = _sampled(model, cases)
     if job.clouds:
@@ -192,10 +200,24 @@ def result(
         "form": form,
         "parameters": _numbers(model),
         "preparing": preparing,
-        **{key: value for key, value in asdict(job).items()},
+        **asdict(job),
     }
     line |= trained(model, job, samples)
     return line | {"errors": tested(model, task, tests)} | own_errors(task, tests)
+
+
+def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
+    """With the architecture, arguments and clouds that the library recommends."""
+    found = recommended(
+        cases,
+        task.inputs,
+        task.targets,
+        linear=task.linear_in,
+        magnitudes=task.magnitudes,
+        cloud_on_boundary=False,
+    )
+    clouds = found.clouds.share if found.clouds else 0.0
+    return replace(job, arguments=dict(found.arguments), clouds=clouds)
 
 
 def _numbers(model: Surrogate) -> int:
