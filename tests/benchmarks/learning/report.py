@@ -71,7 +71,8 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
         "Mean relative L2 error in the measure on new samples. Every network trained "
         "for the CPU time beside its name on one core; targets come from solutions on "
         "meshes much finer than the samples'. Of several seeds the median, with the "
-        "least and the greatest in brackets. Reproduce with "
+        "least and the greatest in brackets. Renumbered: the largest change of a "
+        "prediction, relative to its size, by another order of points. Reproduce with "
         "`python -m tests.benchmarks.learning --task NAME --model NAME`.",
         "![Error against resolution](benchmark.png)",
     ]
@@ -101,7 +102,7 @@ def _targets(lines: Sequence[Line]) -> list[str]:
 
 def _facts(lines: Sequence[Line]) -> list[list[str]]:
     head = ["model", "parameters", "seeds", "steps", "s per step", "preparing"]
-    rows = [[*head, "training error"]]
+    rows = [[*head, "training error", "renumbered"]]
     for line in lines:
         rows.append(
             [
@@ -112,6 +113,7 @@ def _facts(lines: Sequence[Line]) -> list[list[str]]:
                 f"{line['seconds per step']:.3g}",
                 f"{line['preparing']:.0f} s",
                 f"{line['training error']:.3f}",
+                f"{line['renumbered']:.0e}" if "renumbered" in line else "–",
             ]
         )
     return rows

@@ -22,7 +22,7 @@ from isofield.recommend import recommended
 from isofield.surrogate import Surrogate
 from isofield.train import Schedule, evaluate
 from isofield.train.run import Run
-from tests.benchmarks.learning.cases import Task
+from tests.benchmarks.learning.cases import Task, renumbered
 from tests.benchmarks.learning.peers import PEERS
 
 ROLLED = "in distribution"  # the set on which steps follow one another
@@ -168,6 +168,18 @@ def tested(
     return errors
 
 
+def moved_by_renumbering(model: Surrogate, cases: Sequence[Mesh]) -> float:
+    """The largest change of a prediction, relative to its size, where points and cells
+    come in another order."""
+    found = []
+    for case in cases:
+        order = np.random.default_rng(1).permutation(len(case.points))
+        samples = _sampled(model, [case, renumbered(case, 1)])
+        one, other = (model.evaluate(sample) for sample in samples)
+        found.append(float((other - one[order]).norm() / one.norm()))
+    return max(found)
+
+
 def _rolled(model: Surrogate, case: Mesh, step: str, wanted: str, steps: int) -> float:
     """The error after some steps, each but the first from what the model predicted."""
     for _ in range(steps):
@@ -203,6 +215,8 @@ def result(
         **asdict(job),
     }
     line |= trained(model, job, samples)
+    middle = tests[task.resolutions[len(task.resolutions) // 2]]
+    line["renumbered"] = moved_by_renumbering(model, middle)
     return line | {"errors": tested(model, task, tests)} | own_errors(task, tests)
 
 
