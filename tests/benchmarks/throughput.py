@@ -1,8 +1,10 @@
 """Samples a second in training: networks of as many parameters, on 2,000 points.
 
-The others' GINO has all settings of its package, radius too, but for what the plane
-asks for: a latent grid of 32² and 16 modes along two axes. Its batch is of one mesh,
-because it knows no others; ours is of eight.
+The others' GINO has the settings of its package, radius too, but for what the plane
+asks for: a latent grid of 32² and 16 modes along two axes; and once more a narrow one,
+of about the size that ours have by themselves. Its batch is of one mesh, because it
+knows no others; ours is of eight. Ours have their default radius, three spacings of the
+coarsest mesh where 200 points are that, and once the three spacings of these meshes.
 """
 
 import statistics
@@ -22,35 +24,38 @@ from tests.benchmarks.learning.peers import gino
 
 RINGS, SAMPLES, ROUNDS = 25, 8, 5
 SPACING = 0.5 / RINGS  # of a disk of diameter 1
-# width of each network at which it has about as many parameters, as (least, most)
-WIDTHS = {"FourierOperator": (16, 256), "GreenOperator": (16, 256), "FNO": (8, 128)}
-WIDTHS |= {"GINO": (8, 128), "UNO": (8, 128)}
-OWN = {"FourierOperator": 48, "GreenOperator": 32}  # their widths by default
+RADII = {"": 0.18, ", base as fine as the mesh": 3 * SPACING}
+OURS = ("FourierOperator", "GreenOperator")
+LEAST, MOST = 16, 256  # widths that are tried
+NARROW: dict[str, Any] = {
+    "fno_n_modes": (8, 8),
+    "fno_hidden_channels": 16,
+    "out_gno_channel_mlp_hidden_layers": [128, 64],
+}
 
 
 def tables() -> Iterator[Table]:
-    """One row for each network."""
+    """A table for each size of GINO, a row for each network."""
+    for title, options in (("GINO", {}), ("GINO, narrow", NARROW)):
+        theirs = _theirs(**options)
+        size = _parameters(theirs)
+        sizes, steps = {title: size}, {title: _step(theirs, _peer(theirs))}
+        for name in OURS:
+            for suffix, radius in RADII.items():
+                network = _as_large(name, size, radius)
+                sizes[name + suffix] = _parameters(network)
+                steps[name + suffix] = _step(network, _ours(network))
+        yield _table(sizes, _alternating(steps), title)
+
+
+def _table(sizes: dict[str, int], seconds: dict[str, float], base: str) -> Table:
     table = Table(title=f"{SAMPLES} samples of {1 + 3 * RINGS * (RINGS + 1)} points")
     for heading in ("network", "parameters", "s per step", "samples / s", "ratio"):
         table.add_column(heading, justify="left" if heading == "network" else "right")
-    theirs = _theirs()
-    size = _parameters(theirs)
-    steps: dict[str, Callable[[], None]] = {"GINO (neuraloperator)": _step(*_peer())}
-    sizes = {"GINO (neuraloperator)": size}
-    for name, (least, most) in WIDTHS.items():
-        network = _as_large(name, size, least, most)
-        sizes[name] = _parameters(network)
-        steps[name] = _step(network, _ours(network))
-    for name, width in OWN.items():
-        network, title = _made(name, width), f"{name}, its own size"
-        sizes[title] = _parameters(network)
-        steps[title] = _step(network, _ours(network))
-    found = _alternating(steps)
-    base = found["GINO (neuraloperator)"]
-    for name, seconds in found.items():
-        row = [f"{seconds:.3f}", f"{SAMPLES / seconds:.1f}", f"{base / seconds:.1f}"]
+    for name, spent in seconds.items():
+        row = [f"{spent:.3f}", f"{SAMPLES / spent:.1f}", f"{seconds[base] / spent:.1f}"]
         table.add_row(name, f"{sizes[name]:,}", *row)
-    yield table
+    return table
 
 
 def _meshes() -> list[Discretization]:
@@ -63,42 +68,41 @@ def _field(points: Tensor) -> Tensor:
     return (3 * points).sin().sum(1, keepdim=True).float()
 
 
-def _theirs() -> nn.Module:
+def _theirs(**options: Any) -> nn.Module:
     return gino()(
+        **{"fno_n_modes": (16, 16), **options},
         in_channels=1,
         out_channels=1,
         gno_coord_dim=2,
-        fno_n_modes=(16, 16),
         gno_use_open3d=False,
         gno_use_torch_scatter=False,
     )
 
 
-def _peer() -> tuple[nn.Module, Callable[[], Tensor]]:
-    network = _theirs()
+def _peer(network: nn.Module) -> Callable[[], Tensor]:
     domain = _meshes()[0].to(torch.float32)
     axis = torch.linspace(0, 1, 32)
     grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1)[None]
     places = domain.points[None]
     x = _field(domain.points).expand(SAMPLES, -1, -1)
-    return network, lambda: network(places, grid, places, x=x)
+    return lambda: network(places, grid, places, x=x)
 
 
-def _as_large(name: str, size: int, least: int, most: int) -> nn.Module:
+def _as_large(name: str, size: int, radius: float) -> nn.Module:
     """The network of the width whose number of parameters is nearest to the size."""
     made = {}
-    for width in range(least, most + 1, 8):
-        network = _made(name, width)
+    for width in range(LEAST, MOST + 1, 4):
+        network = _made(name, width, radius)
         made[abs(_parameters(network) - size)] = network
         if _parameters(network) > size:
             break
     return made[min(made)]
 
 
-def _made(name: str, width: int) -> nn.Module:
-    options: dict[str, Any] = {"radius": 3 * SPACING, "width": width}
+def _made(name: str, width: int, radius: float) -> nn.Module:
+    options: dict[str, Any] = {"radius": radius, "width": width}
     if name == "GreenOperator":
-        options["linear"] = [0]
+        options |= {"linear": [0], "context": width}
     return ARCHITECTURES[name](1, 1, 2, **options)
 
 
