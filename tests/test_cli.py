@@ -418,6 +418,10 @@ def test_reasons_are_printed_and_a_linear_input_is_heard(workshop, run, tmp_path
     assert arguments["width"] == 6
     run(*words, "--linear", "load", "--magnitude", "s", "-t", "s", "--restart")
     assert load_model(model).arguments["magnitudes"] == [2]
+    run(*words, "--copies", "1", "--clouds", "0.5", "--restart")
+    turned = load_model(model).envelope
+    run(*words, "--restart")
+    assert turned.lower != load_model(model).envelope.lower
     out, _ = run(*words, "--architecture", "GNO")
     assert "cases on" not in out
     assert load_model(model).arguments["architecture"] == "GNO"

@@ -149,3 +149,21 @@ def test_normals_of_pieces_of_a_surface_point_outward() -> None:
     assert domain.normals is not None
     assert len(finer.points) > len(mesh.points)
     assert (domain.normals * domain.points).sum(1).min() > 0
+
+
+@pytest.mark.filterwarnings("ignore::isofield.surrogate.ExtrapolationWarning")
+def test_sources_are_fitted_where_they_are_known() -> None:
+    """At the mesh's own points, as if no cell had been split; not at interpolants."""
+    cases = [_case(disk(n, jitter=0.1, seed=n)) for n in (8, 10)]
+    size = {"modes": 4, "inner": 3, "width": 6, "context": 6, "blocks": 1}
+    model = Surrogate.for_cases(
+        cases, ["f"], ["u"], architecture="GreenOperator", linear=["f"], **size
+    )
+    coarse = _case(disk(4))
+    plan = model.sample(coarse).plan
+    network, domain = model.network, model.frame.scaled(from_mesh(coarse))
+    alone = network.prepared(domain, domain, plan.dual.dtype)
+    known = len(coarse.points)
+    assert_allclose(plan.dual[:known], alone.dual, rtol=1e-5, atol=1e-7)
+    assert (plan.dual[known:] == 0).all()
+    assert len(plan.dual) > known

@@ -175,6 +175,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    copies: Annotated[
+        int,
+        typer.Option(
+            "--copies",
+            min=0,
+            help="Turned and mirrored copies, of each case, that are learned from as "
+            "well: for equations without a direction of their own.",
+        ),
+    ] = 0,
     device: options.Device = None,
     loss: Annotated[
         Loss, typer.Option("--loss", help="Error that is minimized.")
@@ -224,7 +233,7 @@ def train(
     files.check_output(output, [".safetensors"])
     options.check_device(device)
 
-    from isofield.data import RandomClouds, Similarity
+    from isofield.data import RandomClouds, Similarity, Symmetry
     from isofield.model_file import save_model
     from isofield.surrogate import Surrogate
     from isofield.train import CHECKPOINT
@@ -256,8 +265,14 @@ def train(
         drawn = RandomClouds(clouds, seed) if clouds else None
     network |= {name: size for name, size in sizes.items() if size is not None}
     _check_sizes(network["architecture"], sizes, direct)
+    augment = Symmetry(copies, seed=seed) if copies else None
     model = Surrogate.for_cases(
-        learned.meshes, given, wanted, seed=seed, **{**fields, **network}
+        learned.meshes,
+        given,
+        wanted,
+        seed=seed,
+        augment=augment,
+        **{**fields, **network},
     )
     if restart:
         (folder / CHECKPOINT).unlink(missing_ok=True)
@@ -270,6 +285,7 @@ def train(
         device=device,
         loss=loss.value,
         precision=precision.value,
+        augment=augment,
         clouds=None if loss is Loss.H1 else drawn,
         cloud_on_boundary=not cloud_inside,
     )
