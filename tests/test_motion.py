@@ -173,6 +173,17 @@ def test_motions_are_spread_evenly(d):
     assert all(np.linalg.det(turned.matrix(5, k, d)) > 0 for k in range(2))
 
 
+@pytest.mark.parametrize(("d", "turns"), [(2, 3), (3, 23)])
+def test_right_angles_are_all_different_and_keep_boxes(d, turns):
+    symmetry = Symmetry(copies=2 * turns, right_angles=True)
+    q = np.array([symmetry.matrix(7, k, d) for k in range(2 * turns)])
+    assert_allclose(np.linalg.det(q), np.tile([1.0, -1.0], turns), atol=1e-12)
+    assert len(np.unique(q.reshape(len(q), -1), axis=0)) == 2 * turns
+    assert not (q == np.eye(d)).all((1, 2)).any()
+    assert_allclose(np.abs(q).sum(1), 1)
+    assert_allclose(np.abs(q).max(1), 1)
+
+
 # --- in training --------------------------------------------------------------------
 
 

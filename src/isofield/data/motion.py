@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import permutations, product
 
 import numpy as np
 
@@ -20,6 +22,9 @@ class Symmetry:
 
     copies : of each case, every one by a random orthogonal matrix, evenly distributed.
     mirrored : whether every second copy is a mirror image. seed : of the matrices.
+    right_angles : by matrices that exchange and reverse axes alone, so that boxes stay
+    boxes: where domains fill one along the axes, copies turned otherwise would ask for
+    a larger one, and so for coarser waves.
 
     Only where the equations have no direction of their own, or all their directions
     are among the inputs as vectors: no gravity, load or fibre along a fixed axis.
@@ -30,6 +35,7 @@ class Symmetry:
     copies: int = 3
     mirrored: bool = True
     seed: int = 0
+    right_angles: bool = False
 
     def __post_init__(self) -> None:
         if self.copies < 1:
@@ -40,13 +46,31 @@ class Symmetry:
 
         Source: Mezzadri, Notices of the AMS 54, 2007, arXiv:math-ph/0609050.
         """
+        wanted = -1 if self.mirrored and copy % 2 else 1
+        if self.right_angles:
+            known = _right_angles(dimension, wanted)
+            order = np.random.default_rng([self.seed, case]).permutation(len(known))
+            return known[order[copy // (1 + self.mirrored) % len(known)]]
         random = np.random.default_rng([self.seed, case, copy])
         q, r = np.linalg.qr(random.standard_normal((dimension, dimension)))
         q = q * np.sign(np.diag(r))
-        wanted = -1 if self.mirrored and copy % 2 else 1
         if np.linalg.det(q) * wanted < 0:
             q[:, 0] *= -1
         return q
+
+
+@lru_cache
+def _right_angles(dimension: int, determinant: int) -> list[np.ndarray]:
+    """Matrices that exchange and reverse axes, but for the identity where there are
+    others."""
+    eye = np.eye(dimension)
+    found = [
+        eye[list(order)] * signs
+        for order in permutations(range(dimension))
+        for signs in product([1.0, -1.0], repeat=dimension)
+    ]
+    found = [q for q in found if round(np.linalg.det(q)) == determinant]
+    return [q for q in found if not np.array_equal(q, eye)] or found
 
 
 def moved(

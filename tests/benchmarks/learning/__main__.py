@@ -63,6 +63,7 @@ def _job(model: str, given: argparse.Namespace) -> Job:
         given.seed,
         one_mesh,
         0.0 if peer else given.clouds,
+        0 if peer else given.copies,
     )
 
 
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--rate", type=float, help="highest learning rate")
     add("--nodes", type=int, help="points per batch")
     add("--clouds", type=float, default=0.25, help="a case, of ours alone")
+    add("--copies", type=int, default=0, help="turned ones a case, of ours alone")
     add("--seed", type=int, default=0)
     add("--folder", type=Path, default=storage.FOLDER)
     add("--docs", type=Path, default=Path("docs"))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from isofield import Mesh
+from isofield.data import Symmetry
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,8 @@ class Task:
     solution by linear elements on that mesh itself. linear_in : the inputs in which the
     targets are linear. train : form -> cases. tests : set -> cases, the same shapes and
     sources in every set. resolutions : the sets that differ in size alone. magnitudes :
-    targets that are lengths of what is linear in `linear_in`.
+    targets that are lengths of what is linear in `linear_in`. symmetry : how samples
+    may be turned and mirrored to be others of the same kind, None where they may not.
     rolled : where the target is the input of a later step: that input, the field that
     holds it after some steps, and their number.
     """
@@ -52,6 +54,7 @@ class Task:
     resolutions: tuple[str, ...]
     rolled: tuple[str, str, int] | None = None
     magnitudes: tuple[str, ...] = ()
+    symmetry: Symmetry | None = None
 
 
 def renumbered(mesh: Mesh, seed: int) -> Mesh:

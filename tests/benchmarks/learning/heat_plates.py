@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from isofield import Mesh
+from isofield.data import Symmetry
 from tests.benchmarks.learning.cases import RESOLUTIONS, Case, Sizes, Task, renumbered
 from tests.benchmarks.learning.elements import Interpolation, basis_of, factorized
 from tests.benchmarks.learning.functions import Function, at, bumps, waves
@@ -115,4 +116,5 @@ TASK = Task(
     {"mixed": SIZES.train()},
     SIZES.tests(),
     RESOLUTIONS,
+    symmetry=Symmetry(right_angles=True),
 )

@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 
 from isofield import Mesh
+from isofield.data import Symmetry
 from isofield.generation import disk
 from tests.benchmarks.learning.cases import Case, Task, renumbered
 from tests.benchmarks.learning.elements import Interpolation, factorized
@@ -173,4 +174,5 @@ TASK = Task(
     _train(),
     _tests(),
     tuple(f"{n:,} nodes" for n in SIZES),
+    symmetry=Symmetry(),
 )

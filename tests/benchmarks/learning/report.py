@@ -89,11 +89,15 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
 
 def _label(line: Line) -> str:
     """The model, with what is not its default, and its budget."""
-    given = line["arguments"]
+    given, copies = line["arguments"], line.get("copies", 0)
+    words = [line["model"]]
     if "architecture" in given:  # all arguments are the recommendation's
-        return f"{line['model']} ({given['architecture']}), {line['seconds']:g} s"
-    arguments = [f"{key}={value}" for key, value in given.items()]
-    return " ".join([line["model"], *arguments]) + f", {line['seconds']:g} s"
+        words.append(f"({given['architecture']})")
+    else:
+        words += [f"{key}={value}" for key, value in given.items()]
+    if copies:
+        words.append(f"{copies} copies")
+    return " ".join(words) + f", {line['seconds']:g} s"
 
 
 def _targets(lines: Sequence[Line]) -> list[str]:

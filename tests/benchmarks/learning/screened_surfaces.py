@@ -18,6 +18,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from isofield import Mesh
+from isofield.data import Symmetry
 from isofield.generation import icosphere, random_surface, torus
 from isofield.operators import linear
 from tests.benchmarks.learning.cases import RESOLUTIONS, Case, Sizes, Task, renumbered
@@ -145,4 +146,5 @@ TASK = Task(
     {"mixed": SIZES.train()},
     {NAMES.get(title, title): cases for title, cases in SIZES.tests().items()},
     RESOLUTIONS,
+    symmetry=Symmetry(),
 )

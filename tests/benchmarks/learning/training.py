@@ -15,6 +15,7 @@ from rich.progress import track
 from isofield import Mesh
 from isofield.data import RandomClouds, Sample, collate, node_batches
 from isofield.data.clouds import clouds_of
+from isofield.data.motion import with_copies
 from isofield.discretization import from_mesh
 from isofield.loss import relative_l2
 from isofield.models import ARCHITECTURES
@@ -37,7 +38,8 @@ class Job:
     model : one of `ARCHITECTURES` or `PEERS`. arguments : of the architecture.
     schedule : of the optimizer; its epochs are not used. one_mesh : whether a batch
     holds samples of one mesh, as GINO's must. clouds : random clouds of the cases that
-    are learned from as well, as a share of their number.
+    are learned from as well, as a share of their number. copies : of every case, turned
+    and mirrored as the task allows, that are learned from as well.
     """
 
     model: str
@@ -47,6 +49,7 @@ class Job:
     seed: int = 0
     one_mesh: bool = False
     clouds: float = 0.0
+    copies: int = 0
 
 
 def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
@@ -201,6 +204,8 @@ def result(
     start = time.process_time()
     if job.model == RECOMMENDED:
         job = _recommended(task, job, cases)
+    if job.copies:
+        cases = _copied(task, job, cases)
     model = untrained(task, job, cases)
     samples = _sampled(model, cases)
     if job.clouds:
@@ -232,6 +237,15 @@ def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
     )
     clouds = found.clouds.share if found.clouds else 0.0
     return replace(job, arguments=dict(found.arguments), clouds=clouds)
+
+
+def _copied(task: Task, job: Job, cases: Sequence[Mesh]) -> list[Mesh]:
+    """Raises `ValueError` for a task that has a direction of its own."""
+    if task.symmetry is None:
+        raise ValueError(f"copies: {task.name} is not the same in every direction")
+    symmetry = replace(task.symmetry, copies=job.copies, seed=job.seed)
+    names = [f"case {number}" for number in range(len(cases))]
+    return with_copies(cases, names, symmetry, [*task.inputs, *task.targets])[0]
 
 
 def _numbers(model: Surrogate) -> int:

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.sparse.linalg import splu
 
 from isofield import Mesh
+from isofield.data import Symmetry
 from tests.benchmarks.learning.cases import (
     NEW,
     RESOLUTIONS,
@@ -163,4 +164,5 @@ TASK = Task(
     SIZES.tests(),
     RESOLUTIONS,
     ("concentration", "rolled_concentration", ROLLED),
+    symmetry=Symmetry(),
 )
