@@ -101,6 +101,26 @@ def test_values_at_cells_are_those_of_their_parents() -> None:
     assert_allclose(ours, areas[0], rtol=1e-12)
 
 
+@pytest.mark.parametrize("at", ["points", "cells"])
+def test_lines_of_the_boundary_and_corners_are_no_cells_to_split(at) -> None:
+    mesh = disk(3)
+    rim = mesh.boundary_points()
+    more = {"vertex": rim[:, None], "line": np.stack([rim, np.roll(rim, 1)], 1)}
+    whole = Mesh(mesh.points, {**more, **mesh.cells})
+    values = linear(
+        mesh.points if at == "points" else np.eye(len(_triangles(mesh)))[:, :2]
+    )
+    longest = 0.6 * _longest(mesh)
+    finer, found = split(whole, values, longest, at)
+    alone, expected = split(mesh, values, longest, at)
+    assert_allclose(found, expected)
+    assert_allclose(from_mesh(finer, at).weights, from_mesh(alone, at).weights)
+
+
+def _triangles(mesh: Mesh) -> np.ndarray:
+    return mesh.cells["triangle"]
+
+
 # --- where a model predicts -----------------------------------------------------------
 
 

@@ -26,12 +26,17 @@ def split(
     `from_mesh` are a quadrature of the domain all the same, of O(h^2) in the edges that
     there are now. A field is what the mesh says it is: at new points the interpolant by
     the cell's shape functions, in new cells what their parent has. The points keep
-    their numbers, new ones follow; fields and sets of the mesh are left behind.
+    their numbers, new ones follow; fields, sets and cells of lower dimension are left
+    behind.
 
-    values : (N, C) at the mesh's points, or at its cells, `at`. longest : length.
+    values : (N, C) at the mesh's points, or at its cells of the highest dimension, as
+    `at` says. longest : length.
     Returns the mesh and the values at its points or cells.
     """
-    points, cells = mesh.points, dict(mesh.cells)
+    points, cells = mesh.points, {}
+    for kind, nodes in mesh.cells.items():
+        if CELL_TYPES[kind].dimension == mesh.dimension:
+            cells[kind] = nodes
     for _ in range(LEVELS):
         long = {
             kind: _long(points, nodes, kind, longest) for kind, nodes in cells.items()
