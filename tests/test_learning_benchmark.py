@@ -285,6 +285,23 @@ def test_seeds_are_one_column_and_budgets_are_several(tmp_path):
     assert "| GNO, 8 s | 5 | 3 | 10 |" in text
 
 
+def test_the_recommended_network_beside_the_best_other_and_on_other_meshes(tmp_path):
+    same = {"task": "t", "form": "mixed", "arguments": {}, "seed": 0, "seconds": 8}
+    same |= {"parameters": 5, "preparing": 1.0, "steps": 10, "seconds per step": 0.1}
+    same |= {"training error": 0.5, "resolutions": ["3 times coarser", "in", "finest"]}
+    same |= {"own": {"3 times coarser": {"u": 0.15}}}
+    found = {"3 times coarser": 0.12, "in": 0.1, "graded to x": 0.11, "graded": 0.105}
+    found |= {"finest": 0.1, "random cloud": 0.13}
+    for model, factor in (("recommended", 1), ("Transolver", 5), ("GINO (n)", 4)):
+        errors = {title: {"u": factor * error} for title, error in found.items()}
+        line = {"model": model, "errors": errors, "points": dict.fromkeys(found, 9)}
+        append(tmp_path / "results.jsonl", same | line)
+    report(tmp_path / "results.jsonl", tmp_path, {"t": "a task"})
+    text = (tmp_path / "benchmark.md").read_text()
+    assert "| a task | u | 8 s | 0.100 | 0.400 | GINO (n) | 0.25 |" in text
+    assert "| a task | u | – | 1.10 | – | 1.20 | 0.120 | 0.150 | 1.30 |" in text
+
+
 def test_a_broken_line_of_results_is_named(tmp_path):
     path = tmp_path / "results.jsonl"
     append(path, {"task": "t"})
@@ -308,7 +325,7 @@ def test_the_program(monkeypatch, tmp_path):
     options += [str(tmp_path), "--processes", "1", "--seconds", "0.1"]
     arguments = ["--arguments", '{"width": 8, "blocks": 1}']
     program.main([*options, "--model", "GNO", *arguments])
-    line = json.loads((tmp_path / "results.jsonl").read_text())
+    line = json.loads((tmp_path / "benchmark.jsonl").read_text())
     assert (line["model"], line["form"]) == ("GNO", "fixed")
     program.main([*options, "--report"])
     assert (tmp_path / "benchmark.png").is_file()

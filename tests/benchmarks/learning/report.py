@@ -13,6 +13,23 @@ from isofield.files import replaced
 
 Line = dict[str, Any]
 OWN = "linear elements on the sample's own mesh"
+OURS = "recommended"
+OTHERS = ("GINO (", "Transolver", "PointTransformer", "MeshGraphNet")
+HEADS = {
+    "errors": ["task", "field", "budget", OURS, "best of the others", "which", "ratio"],
+    "ratios": [
+        *("task", "field", "4 times finer", "graded", "another mesher"),
+        *("3 times coarser", "its error", "linear elements there", "cloud"),
+    ],
+}
+SUMMARY = (
+    "What `isofield.recommend` takes, and the best of GINO, Transolver, the point "
+    "transformer and MeshGraphNet in the same time, in distribution:"
+)
+TRANSFER = (
+    "Errors of the recommended network on other meshes, in those in distribution; "
+    "graded is the worse of two families:"
+)
 
 
 def append(path: Path, line: Line) -> None:
@@ -76,6 +93,13 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
         "`python -m tests.benchmarks.learning --task NAME --model NAME`.",
         "![Error against resolution](benchmark.png)",
     ]
+    for which, text in (("errors", SUMMARY), ("ratios", TRANSFER)):
+        rows = [
+            row
+            for (name, _), lines in groups.items()
+            for row in _summary(titles.get(name, name), lines, which)
+        ]
+        parts += [text, _table([HEADS[which], *rows])] if rows else []
     for (name, form), lines in groups.items():
         title = f"{titles.get(name, name)} ({form})"
         parts += [f"## {title}", _table(_facts(lines))]
@@ -85,6 +109,52 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     replaced(folder / "benchmark.md", lambda p: p.write_text(text, encoding="utf-8"))
     replaced(folder / "benchmark.png", lambda p: _curves(p, groups, titles))
+
+
+def _summary(title: str, lines: Sequence[Line], which: str) -> list[list[str]]:
+    """A row for every target of a task that the recommended network has learned."""
+    ours = [line for line in lines if line["model"] == OURS and not line.get("copies")]
+    if not ours:
+        return []
+    line = max(ours, key=lambda line: line["seconds"])
+    row = _against if which == "errors" else _transferred
+    return [[title, target, *row(line, lines, target)] for target in _targets(lines)]
+
+
+def _middle(line: Line) -> str:
+    """The set in distribution."""
+    return line["resolutions"][len(line["resolutions"]) // 2]
+
+
+def _against(line: Line, lines: Sequence[Line], target: str) -> list[str]:
+    known = _middle(line)
+    found = {
+        other["errors"][known][target]: other["model"]
+        for other in lines
+        if other["model"].startswith(OTHERS) and other["seconds"] == line["seconds"]
+    }
+    error, budget = line["errors"][known][target], f"{line['seconds']:g} s"
+    if not found:
+        return [budget, f"{error:.3f}", "–", "–", "–"]
+    best = min(found)
+    return [budget, f"{error:.3f}", f"{best:.3f}", found[best], f"{error / best:.2f}"]
+
+
+def _transferred(line: Line, _: Sequence[Line], target: str) -> list[str]:
+    errors = {title: e[target] for title, e in line["errors"].items() if target in e}
+    base = errors[_middle(line)]
+
+    def worst(start: str) -> str:
+        found = [error for title, error in errors.items() if title.startswith(start)]
+        return f"{max(found) / base:.2f}" if found else "–"
+
+    coarse = "3 times coarser"
+    own = line["own"].get(coarse, {}).get(target)
+    return [
+        *(worst("4 times finer"), worst("graded"), worst("another mesher")),
+        *(worst(coarse), f"{errors[coarse]:.3f}" if coarse in errors else "–"),
+        *(f"{own:.3f}" if own is not None else "–", worst("random")),
+    ]
 
 
 def _label(line: Line) -> str:
