@@ -41,6 +41,8 @@ class EdgeNetwork(Operator):
     number. neighbours : of a point, with itself. radius : length, unit of the offsets.
     """
 
+    integrates = False
+
     def __init__(
         self,
         convolution: Callable[[int], nn.Module],

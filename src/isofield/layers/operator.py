@@ -19,7 +19,13 @@ class Operator(nn.Module):
     `plan = operator.prepare(source, target)` does what depends on the geometry alone;
     `operator(u, plan)` takes channels (N, C_in) at the source points to (M, C_out) at
     the target points. Parameters depend on neither.
+
+    integrates : whether its sums over points are integrals over the domain, so that it
+    may be given more points of the same domain. Others, to compare with, are bound to
+    those that there are.
     """
+
+    integrates: bool = True
 
     @abstractmethod
     def prepare(self, source: Discretization, target: Discretization) -> Plan:

@@ -94,8 +94,9 @@ def recommended(
     width, why_width = chosen_width(found, network)
     shapes, why_features = chosen_features(found, features)
     schedule, why_schedule = chosen_schedule(found)
-    meshed = at == "points" and any(case.dimension > 0 for case in cases)
-    clouds, why_clouds = chosen_clouds(found) if meshed else (None, [])
+    # clouds have neither cells nor the boundary and regions that features tell of
+    drawn = at == "points" and not shapes and any(case.dimension > 0 for case in cases)
+    clouds, why_clouds = chosen_clouds(found) if drawn else (None, [])
     arguments = {
         "at": at,
         "architecture": network,
