@@ -41,8 +41,6 @@ class EdgeNetwork(Operator):
     number. neighbours : of a point, with itself. radius : length, unit of the offsets.
     """
 
-    integrates = False
-
     def __init__(
         self,
         convolution: Callable[[int], nn.Module],

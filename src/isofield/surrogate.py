@@ -259,7 +259,7 @@ class Surrogate:
         """Where the network integrates, with inputs there: the domain, or that of the
         mesh whose cells with edges above `LONGEST` radii are split."""
         radius = self.arguments.get("radius")
-        if mesh.dimension <= 0 or radius is None or not self.network.integrates:
+        if mesh.dimension <= 0 or radius is None or not self.network.splits:
             return domain, values
         longest = LONGEST[self.at] * radius * self.frame.length
         finer, values = split(mesh, values, longest, self.at)

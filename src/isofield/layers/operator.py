@@ -20,12 +20,11 @@ class Operator(nn.Module):
     `operator(u, plan)` takes channels (N, C_in) at the source points to (M, C_out) at
     the target points. Parameters depend on neither.
 
-    integrates : whether its sums over points are integrals over the domain, so that it
-    may be given more points of the same domain. Others, to compare with, are bound to
-    those that there are.
+    splits : whether it is given the pieces of cells that are longer than what it
+    resolves, as a finer quadrature of the same domain, and not the cells themselves.
     """
 
-    integrates: bool = True
+    splits: bool = False
 
     @abstractmethod
     def prepare(self, source: Discretization, target: Discretization) -> Plan:

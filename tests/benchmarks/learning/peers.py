@@ -31,8 +31,6 @@ class PointsPlan(Plan):
 class _Peer(Operator):
     """What they have in common: they answer at their own points."""
 
-    integrates = False
-
     def prepare(self, source: Discretization, target: Discretization) -> PointsPlan:
         """Raises `ValueError` where the targets are not the sources."""
         if not torch.equal(source.points, target.points):
