@@ -288,7 +288,7 @@ def test_seeds_are_one_column_and_budgets_are_several(tmp_path):
 def test_the_recommended_network_beside_the_best_other_and_on_other_meshes(tmp_path):
     same = {"task": "t", "form": "mixed", "arguments": {}, "seed": 0, "seconds": 8}
     same |= {"parameters": 5, "preparing": 1.0, "steps": 10, "seconds per step": 0.1}
-    same |= {"training error": 0.5, "resolutions": ["3 times coarser", "in", "finest"]}
+    same |= {"training error": 0.5, "resolutions": ["in", "3 times coarser", "finest"]}
     same |= {"own": {"3 times coarser": {"u": 0.15}}}
     found = {"3 times coarser": 0.12, "in": 0.1, "graded to x": 0.11, "graded": 0.105}
     found |= {"finest": 0.1, "random cloud": 0.13}

@@ -13,6 +13,7 @@ from isofield.files import replaced
 
 Line = dict[str, Any]
 OWN = "linear elements on the sample's own mesh"
+KNOWN = ("in distribution", "1,000 nodes")  # sets like what was learned from
 OURS = "recommended"
 OTHERS = ("GINO (", "Transolver", "PointTransformer", "MeshGraphNet")
 HEADS = {
@@ -123,7 +124,8 @@ def _summary(title: str, lines: Sequence[Line], which: str) -> list[list[str]]:
 
 def _middle(line: Line) -> str:
     """The set in distribution."""
-    return line["resolutions"][len(line["resolutions"]) // 2]
+    known = [title for title in KNOWN if title in line["resolutions"]]
+    return known[0] if known else line["resolutions"][0]
 
 
 def _against(line: Line, lines: Sequence[Line], target: str) -> list[str]:
@@ -231,7 +233,12 @@ def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
         lines = groups[name, form]
         axes = figure.add_subplot(len(panels), 1, number)
         curves = [
-            (_label(line), line["errors"], "o-", colours[line["model"]])
+            (
+                _label(line),
+                line["errors"],
+                "o:" if line.get("copies") else "o-",
+                colours[line["model"]],
+            )
             for line in lines
         ]
         curves.append((OWN, lines[0]["own"], "--", "k"))
@@ -249,6 +256,8 @@ def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
         axes.set_yscale("log")
         axes.set_xlabel("points")
         axes.set_ylabel(f"relative L2 error of {target}")
-        axes.set_title(f"{titles.get(name, name)} ({form})")
+        axes.set_title(
+            f"{titles.get(name, name)} ({form})", fontsize="medium", wrap=True
+        )
         axes.legend(fontsize="small")
     figure.savefig(path, dpi=120)
