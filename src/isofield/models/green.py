@@ -74,14 +74,14 @@ class GreenOperator(Operator):
 
     in_channels, out_channels : of the fields. dimension : d. linear : channels of f
     among the inputs. magnitudes : channels of the output that are such, never negative.
-    measure_dimension : 2 for surfaces in space, d where it is not
-    given. radius : of the moments of the shape, at least three spacings of the coarsest
-    mesh, in the scaled coordinates; the base has the spacing H = radius / 2. period :
-    of the waves. modes, inner : along a period, by `MODES` and `INNER` where not given;
-    inner ones fewer where the shortest would be less than 2 H. width, context :
-    channels of v and of the factors. blocks : their number. noise : see `WaveFit`;
-    `observe` tells what sources to expect. kernel : of all convolutions, see
-    `FourierConv`; isotropic ones leave all directions to the factors.
+    measure_dimension : 2 for surfaces in space, d where it is not given. radius : at
+    least three spacings of the coarsest mesh, in the scaled coordinates; the base has
+    the spacing H = radius / 2, moments of the shape are over balls of 10 / 3 and 20 / 3
+    of that. period : of the waves. modes, inner : along a period, by `MODES` and
+    `INNER` where not given; inner ones fewer where the shortest would be less than 2 H.
+    width, context : channels of v and of the factors. blocks : their number. noise :
+    see `WaveFit`; `observe` tells what sources to expect. kernel : of all convolutions,
+    see `FourierConv`; isotropic ones leave all directions to the factors.
 
     Output at any target points; nothing of the size of a mesh is learned.
     """

@@ -294,7 +294,7 @@ def _green(shape: Shape) -> Operator:
     within, d = (2, 3) if isinstance(shape, str) else (shape, shape)
     size: dict[str, Any] = {"modes": 2, "inner": 2, "width": 8, "context": 8}
     size |= {"radius": 2 * RADIUS[shape], "period": PERIOD, "blocks": 2}
-    size["noise"] = FIT_NOISE
+    size |= {"noise": FIT_NOISE, "magnitudes": [1]}
     return GreenOperator(3, 2, d, linear=[0, 2], measure_dimension=within, **size)
 
 
