@@ -50,7 +50,7 @@ def test_linear_inputs_ask_for_a_linear_network():
     assert found.architecture == "GreenOperator"
     assert found.arguments["linear"] == ("f",)
     assert "declared linear in f" in text(found, "GreenOperator:")
-    assert "by 10 % after 120 s" in text(found, "GreenOperator:")
+    assert "by 8 % after 300 s" in text(found, "GreenOperator:")
 
 
 def test_domains_in_the_plane():
