@@ -72,6 +72,27 @@ def test_a_training_sees_its_clouds(blobs, tiny) -> None:
     assert not np.allclose(*weights)
 
 
+def test_clouds_on_which_a_target_vanishes_are_left_out_by_name(tiny) -> None:
+    cases = []
+    for n in (4, 16):
+        mesh = disk(n)
+        u = np.zeros(len(mesh.points))
+        u[0] = 1.0
+        data = {"f": mesh.points[:, 0], "u": u}
+        cases.append(mesh.with_point_data(data))
+    model = tiny(cases, inputs=("f",), targets=("u",))
+    with pytest.warns(
+        UserWarning, match=r"left out: case 1, random cloud \d.* is zero"
+    ):
+        fit(
+            model,
+            cases,
+            schedule=SCHEDULE,
+            progress=False,
+            clouds=RandomClouds(share=4.0),
+        )
+
+
 def test_interrupted_with_clouds_and_gone_on_without_is_an_error(
     blobs, tiny, tmp_path
 ) -> None:

@@ -9,7 +9,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from isofield import Mesh
-from isofield.data.splitting import LEVELS, edges, split
+from isofield.cells import CELL_TYPES
+from isofield.data.splitting import LEVELS, split
 from isofield.discretization import from_mesh
 from isofield.generation import ball, box, disk, icosphere, square
 from isofield.predict import predict, predict_at
@@ -58,7 +59,7 @@ def _longest(mesh: Mesh) -> float:
     lengths = [
         np.linalg.norm(mesh.points[nodes[:, a]] - mesh.points[nodes[:, b]], axis=1)
         for kind, nodes in mesh.cells.items()
-        for a, b in edges(kind)
+        for a, b in CELL_TYPES[kind].edges
     ]
     return float(np.concatenate(lengths).max())
 

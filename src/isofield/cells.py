@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 
@@ -126,6 +126,16 @@ class CellType:
         """(s, dimension + 1) corners of the simplices into which the shape splits."""
         words = _SIMPLICES[self.linear.name].split()
         return _constant(np.array([[int(digit) for digit in word] for word in words]))
+
+    @cached_property
+    def edges(self) -> tuple[tuple[int, int], ...]:
+        """The two corners of each: both in two facets of a solid, in one of a face."""
+        sides = [set(nodes) for _, nodes in self.linear.facets]
+        return tuple(
+            pair
+            for pair in combinations(range(self.linear.nodes), 2)
+            if sum(side.issuperset(pair) for side in sides) >= self.dimension - 1
+        )
 
     @cached_property
     def mirrored(self) -> np.ndarray:

@@ -258,10 +258,9 @@ class Surrogate:
     ) -> tuple[Discretization, np.ndarray]:
         """Where the network integrates, with inputs there: the domain, or that of the
         mesh whose cells with edges above `LONGEST` radii are split."""
-        radius = self.arguments.get("radius")
-        if mesh.dimension <= 0 or radius is None or not self.network.splits:
+        if mesh.dimension <= 0 or not self.network.splits:
             return domain, values
-        longest = LONGEST[self.at] * radius * self.frame.length
+        longest = LONGEST[self.at] * self.arguments["radius"] * self.frame.length
         finer, values = split(mesh, values, longest, self.at)
         if len(finer.points) == len(mesh.points):
             return domain, values

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 
 from isofield.cells import CELL_TYPES
@@ -64,18 +62,7 @@ def _long(
 ) -> np.ndarray:
     """(T,) whether a cell has an edge above `longest`."""
     found = np.zeros(len(nodes), dtype=bool)
-    for a, b in edges(kind):
+    for a, b in CELL_TYPES[kind].edges:
         length = np.linalg.norm(points[nodes[:, a]] - points[nodes[:, b]], axis=1)
         found |= length > longest
     return found
-
-
-def edges(kind: str) -> list[tuple[int, int]]:
-    """Pairs of corners: those in two facets of a solid, in one of a face."""
-    cell = CELL_TYPES[kind].linear
-    sides = [set(nodes) for _, nodes in cell.facets]
-    return [
-        pair
-        for pair in combinations(range(cell.nodes), 2)
-        if sum(set(pair) <= side for side in sides) >= cell.dimension - 1
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -12,7 +13,7 @@ import torch
 from isofield.data import RandomClouds, Sample, Symmetry, stacked
 from isofield.data.clouds import clouds_of
 from isofield.data.motion import with_copies
-from isofield.mesh import Mesh
+from isofield.mesh import Mesh, MeshError
 from isofield.surrogate import Surrogate
 from isofield.train.checkpoint import TrainingError
 from isofield.train.progress import Progress
@@ -61,7 +62,8 @@ def fit(
     sums over points stay in float32. augment : of a problem without a direction of its
     own: every pass also sees copies of the cases, turned and mirrored with their
     vectors and tensors; give it to `Surrogate.for_cases` as well. clouds : every pass
-    also sees bare clouds of random points of the cases. names : of the cases
+    also sees bare clouds of random points of the cases; one that has no measure, or a
+    target that is zero on it, is left out with a warning. names : of the cases
     and then of those for validation, for errors. cloud_on_boundary : False where clouds
     among all these lie strictly inside their domains (see `Surrogate.sample`).
 
@@ -74,16 +76,7 @@ def fit(
     n_all = len(cases) + len(validation)
     if names is not None and len(names) != n_all:
         raise ValueError(f"names: expected {n_all}, got {len(names)}")
-    if precision not in ("float32", "bf16"):
-        raise ValueError(f"precision: expected 'float32' or 'bf16', got {precision!r}")
-    if loss not in ("l2", "h1"):
-        raise ValueError(f"loss: expected 'l2' or 'h1', got {loss!r}")
-    if loss == "h1" and model.at == "cells":
-        raise ValueError("the H1 loss needs fields at points, not at cells")
-    if clouds is not None and (loss == "h1" or model.at == "cells"):
-        raise ValueError(
-            "clouds: they have no cells, which fields at cells and the H1 loss need"
-        )
+    _check_options(model, precision, loss, clouds)
     schedule = schedule or Schedule()
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with Progress(progress) as bars:
@@ -101,10 +94,7 @@ def fit(
         if augment is not None:
             _check_box(model, train, learned)
         if clouds is not None:
-            drawn = clouds_of(cases, learned, clouds)
-            train += _prepared(
-                model, *drawn, bars, {"cloud_on_boundary": _closed(model)}
-            )
+            train += _drawn(model, *clouds_of(cases, learned, clouds), bars)
         how["with_gradient"] = False
         check = _prepared(model, validation, checked, bars, how)
         sizes = [[len(sample.weights) for sample in part] for part in (train, check)]
@@ -122,6 +112,21 @@ def fit(
             bars.advance(task, _summary(row))
     run.finish()
     return History(run.rows, run.best_epoch)
+
+
+def _check_options(
+    model: Surrogate, precision: str, loss: str, clouds: RandomClouds | None
+) -> None:
+    if precision not in ("float32", "bf16"):
+        raise ValueError(f"precision: expected 'float32' or 'bf16', got {precision!r}")
+    if loss not in ("l2", "h1"):
+        raise ValueError(f"loss: expected 'l2' or 'h1', got {loss!r}")
+    if loss == "h1" and model.at == "cells":
+        raise ValueError("the H1 loss needs fields at points, not at cells")
+    if clouds is not None and (loss == "h1" or model.at == "cells"):
+        raise ValueError(
+            "clouds: they have no cells, which fields at cells and the H1 loss need"
+        )
 
 
 def _check_box(
@@ -144,9 +149,24 @@ def _check_box(
             )
 
 
-def _closed(model: Surrogate) -> bool:
-    """Whether points lie on surfaces in space, of which no rim is completed."""
-    return model.frame.measure_dimension < len(model.frame.origin)
+def _drawn(
+    model: Surrogate, clouds: Sequence[Mesh], names: Sequence[str], bars: Progress
+) -> list[Sample]:
+    """Samples of random clouds. One that cannot be learned from is left out and named
+    in a warning: nobody chose it, and others are like it."""
+    # their points lie inside; only of a surface in space no rim is completed
+    on_surface = model.frame.measure_dimension < len(model.frame.origin)
+    task = bars.add("Preparing clouds", len(clouds))
+    samples = []
+    for cloud, name in zip(clouds, names, strict=True):
+        try:
+            sample = model.sample(cloud, where=name, cloud_on_boundary=on_surface)
+            _check_relative(model, cloud, name)
+            samples.append(sample)
+        except (MeshError, TrainingError) as error:
+            warnings.warn(f"left out: {error}", stacklevel=3)
+        bars.advance(task)
+    return samples
 
 
 def _prepared(

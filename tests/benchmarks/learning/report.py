@@ -16,14 +16,14 @@ OWN = "linear elements on the sample's own mesh"
 KNOWN = ("in distribution", "1,000 nodes")  # sets like what was learned from
 OURS = "recommended"
 OTHERS = ("GINO (", "Transolver", "PointTransformer", "MeshGraphNet")
-HEADS = {
-    "errors": ["task", "field", "budget", OURS, "best of the others", "which", "ratio"],
-    "ratios": [
-        *("task", "field", "4 times finer", "graded", "another mesher"),
-        *("3 times coarser", "its error", "linear elements there", "cloud"),
-    ],
-}
-SUMMARY = (
+BESIDE_HEAD = [
+    *("task", "field", "budget", OURS, "best of the others", "which", "ratio")
+]
+TRANSFER_HEAD = [
+    *("task", "field", "4 times finer", "graded", "another mesher"),
+    *("3 times coarser", "its error", "linear elements there", "cloud"),
+]
+BESIDE = (
     "What `isofield.recommend` takes, and the best of GINO, Transolver, the point "
     "transformer and MeshGraphNet in the same time, in distribution:"
 )
@@ -94,13 +94,17 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
         "`python -m tests.benchmarks.learning --task NAME --model NAME`.",
         "![Error against resolution](benchmark.png)",
     ]
-    for which, text in (("errors", SUMMARY), ("ratios", TRANSFER)):
+    for text, head, cells in (
+        (BESIDE, BESIDE_HEAD, _beside),
+        (TRANSFER, TRANSFER_HEAD, _transferred),
+    ):
         rows = [
-            row
+            [titles.get(name, name), target, *cells(line, lines, target)]
             for (name, _), lines in groups.items()
-            for row in _summary(titles.get(name, name), lines, which)
+            for line in _recommended(lines)
+            for target in _targets(lines)
         ]
-        parts += [text, _table([HEADS[which], *rows])] if rows else []
+        parts += [text, _table([head, *rows])] if rows else []
     for (name, form), lines in groups.items():
         title = f"{titles.get(name, name)} ({form})"
         parts += [f"## {title}", _table(_facts(lines))]
@@ -112,14 +116,10 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
     replaced(folder / "benchmark.png", lambda p: _curves(p, groups, titles))
 
 
-def _summary(title: str, lines: Sequence[Line], which: str) -> list[list[str]]:
-    """A row for every target of a task that the recommended network has learned."""
+def _recommended(lines: Sequence[Line]) -> list[Line]:
+    """The line of the recommended network with the longest budget, if there is one."""
     ours = [line for line in lines if line["model"] == OURS and not line.get("copies")]
-    if not ours:
-        return []
-    line = max(ours, key=lambda line: line["seconds"])
-    row = _against if which == "errors" else _transferred
-    return [[title, target, *row(line, lines, target)] for target in _targets(lines)]
+    return sorted(ours, key=lambda line: line["seconds"])[-1:]
 
 
 def _middle(line: Line) -> str:
@@ -128,7 +128,7 @@ def _middle(line: Line) -> str:
     return known[0] if known else line["resolutions"][0]
 
 
-def _against(line: Line, lines: Sequence[Line], target: str) -> list[str]:
+def _beside(line: Line, lines: Sequence[Line], target: str) -> list[str]:
     known = _middle(line)
     found = {
         other["errors"][known][target]: other["model"]

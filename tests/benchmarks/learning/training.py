@@ -60,25 +60,11 @@ def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
     known = [RECOMMENDED, *ARCHITECTURES, *PEERS]
     if job.model not in known:
         raise ValueError(f"model: expected one of {known}, got {job.model!r}")
-    if job.model == RECOMMENDED:
+    if job.model not in PEERS:
+        options = {} if job.model == RECOMMENDED else _declared(task, job.model)
+        options |= job.arguments
         return Surrogate.for_cases(
-            cases, task.inputs, task.targets, seed=job.seed, **job.arguments
-        )
-    if job.model in ARCHITECTURES:
-        known = inspect.signature(ARCHITECTURES[job.model]).parameters
-        linear, magnitudes = (
-            (task.linear_in, task.magnitudes) if "linear" in known else ((), ())
-        )
-        return Surrogate.for_cases(
-            cases,
-            task.inputs,
-            task.targets,
-            architecture=job.model,
-            seed=job.seed,
-            linear=linear,
-            magnitudes=magnitudes,
-            cloud_on_boundary=False,
-            **job.arguments,
+            cases, task.inputs, task.targets, seed=job.seed, **options
         )
     # scales and fields do not depend on the architecture, only the network does
     model = Surrogate.for_cases(cases, task.inputs, task.targets, width=8, blocks=1)
@@ -92,6 +78,14 @@ def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
             **job.arguments,
         )
     return replace(model, network=network, arguments={"architecture": job.model})
+
+
+def _declared(task: Task, architecture: str) -> dict[str, Any]:
+    """What a user tells of the task, as far as the architecture knows of it."""
+    told = {"architecture": architecture, "cloud_on_boundary": False}
+    if "linear" not in inspect.signature(ARCHITECTURES[architecture]).parameters:
+        return told
+    return told | {"linear": task.linear_in, "magnitudes": task.magnitudes}
 
 
 def trained(
