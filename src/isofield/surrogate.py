@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from isofield.data import (
     Symmetry,
     check_same_fields,
 )
+from isofield.data.declared import declared
 from isofield.data.envelope import Envelope
 from isofield.data.featured import (
     check_featured,
@@ -138,12 +138,7 @@ class Surrogate:
         check_featured(cases, features, at, names)
         channels = [*specified[0], *shapes]
         arguments |= _sizes(channels, specified[1], d, m)
-        if linear or "linear" in _options(architecture):
-            _check_linear(linear, specified[0], architecture)
-            arguments["linear"] = _channels("linear", linear, specified[0])
-        if magnitudes:
-            _check_magnitudes(magnitudes, linear, specified[1])
-            arguments["magnitudes"] = _channels("magnitudes", magnitudes, specified[1])
+        arguments |= declared(architecture, linear, magnitudes, *specified)
         values = [[stacked(case, part, at) for case in cases] for part in specified]
         similar = Similarity.parsed(similarity or {})
         similar.check(specified[0], specified[1])
@@ -355,57 +350,6 @@ class Surrogate:
         with torch.no_grad():
             output = network(sample.x.to(device), sample.plan.to(device))  # type: ignore[union-attr]
         return self.target_normalizer.invert(output.double()).cpu() * sample.factor
-
-
-def _options(architecture: str) -> Mapping[str, Any]:
-    return inspect.signature(ARCHITECTURES[architecture]).parameters
-
-
-def _channels(what: str, names: Sequence[str], fields: Sequence[Field]) -> list[int]:
-    """The channels of these of the fields. Raises `FieldError` for one not there."""
-    known = [f.name for f in fields for _ in range(f.channels)]
-    for name in names:
-        if name not in known:
-            kind = "input" if what == "linear" else "target"
-            raise FieldError(
-                f"{what}: no {kind} {name!r}; there are {', '.join(known) or 'none'}"
-            )
-    return [number for number, name in enumerate(known) if name in names]
-
-
-def _check_linear(
-    linear: Sequence[str], inputs: Sequence[Field], architecture: str
-) -> None:
-    """Raises `ValueError` where an architecture is never linear, or always is."""
-    options = _options(architecture)
-    if "linear" not in options:
-        raise ValueError(
-            f"linear: {architecture} cannot be linear in some of its inputs; "
-            "GreenOperator can"
-        )
-    if not linear and options["linear"].default is inspect.Parameter.empty:
-        known = ", ".join(field.name for field in inputs) or "none"
-        raise ValueError(
-            f"linear: expected at least one of the inputs ({known}), in which the "
-            f"targets are linear, for {architecture}; another architecture needs none"
-        )
-
-
-def _check_magnitudes(
-    magnitudes: Sequence[str], linear: Sequence[str], targets: Sequence[Field]
-) -> None:
-    """Raises `ValueError` where nothing is linear, or a target is no scalar."""
-    if not linear:
-        raise ValueError(
-            f"magnitudes: {', '.join(magnitudes)} must be lengths of what is linear in "
-            "some input, and linear names none"
-        )
-    for target in targets:
-        if target.name in magnitudes and target.channels > 1:
-            raise ValueError(
-                f"magnitudes: expected scalars, got {target.name!r} of "
-                f"{target.channels} channels"
-            )
 
 
 def _checked(
