@@ -10,6 +10,7 @@ from torch import Tensor
 
 from isofield.discretization import Discretization
 from isofield.graph import Graph
+from isofield.operators.product import sparse_product
 from isofield.plan import Plan
 
 # hats below so many times the precision are those of points on a plane of the lattice,
@@ -134,10 +135,7 @@ def _pooled_normals(
 
 def pool(u: Tensor, plan: PoolingPlan) -> Tensor:
     """Averages in the measure: (N, C) on the source -> (M, C) on the coarse points."""
-    source, coarse = plan.graph.edge_index
-    u = u.to(plan.share.dtype)
-    pooled = u.new_zeros(plan.graph.n_targets, *u.shape[1:])
-    return pooled.index_add(0, coarse, plan.share[:, None] * u.index_select(0, source))
+    return sparse_product(u.to(plan.share.dtype).contiguous(), plan.share, plan.graph)
 
 
 def unpool(u: Tensor, plan: PoolingPlan) -> Tensor:
@@ -145,7 +143,6 @@ def unpool(u: Tensor, plan: PoolingPlan) -> Tensor:
 
     The adjoint of `pool` in the weighted inner products of the two point sets.
     """
-    source, coarse = plan.graph.edge_index
-    u = u.to(plan.hat.dtype)
-    spread = u.new_zeros(plan.graph.n_sources, *u.shape[1:])
-    return spread.index_add(0, source, plan.hat[:, None] * u.index_select(0, coarse))
+    hat = plan.hat.index_select(0, plan.graph.by_source.order)
+    u = u.to(hat.dtype).contiguous()
+    return sparse_product(u, hat, plan.graph.reversed())

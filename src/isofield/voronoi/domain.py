@@ -9,10 +9,17 @@ import numpy as np
 from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh, MeshError
 
-# Among the simplices of a random cloud in the plane, some that hold 0.2 % of the area
-# have a radius above REACH times the TYPICAL quantile; among those of a mesh, none.
-REACH = 1.8
+# Of the simplices of a random cloud 0.07 % have a radius above REACH times the TYPICAL
+# quantile, of those of a mesh none: the measure of their balls over that of a point is
+# a gamma variable of shape d (Miles 1970, doi:10.1016/0025-5564(70)90061-1).
+REACH = {1: 1.8, 2: 1.8, 3: 1.4}
 TYPICAL = 0.8
+# The quantile of random clouds in space, in spacings, the least that is taken there:
+# the lesser ones of meshes and blue noise say less of what gaps are.
+RANDOM = 1.0
+# How large neighbours of gaps in space are, by the same quantile: so many are that
+# large by chance; of those above 0.9 times it, chains run through the whole cloud.
+JOINED = 1.0
 
 
 def mesh_simplices(mesh: Mesh) -> np.ndarray:
@@ -45,6 +52,11 @@ def hull_simplices(points: np.ndarray) -> np.ndarray:
 
     Raises `ValueError` where the points lie in a line, or in space in a plane.
     """
+    return _delaunay(points)[0]
+
+
+def _delaunay(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(S, d + 1, d) corners, and (L, 2) pairs of simplices that share a facet."""
     from scipy.spatial import Delaunay, QhullError  # pyright: ignore
 
     d = points.shape[1]
@@ -52,44 +64,71 @@ def hull_simplices(points: np.ndarray) -> np.ndarray:
         raise ValueError(f"expected more than {d} places in {d}-D, got {len(points)}")
     if d == 1:
         line = np.sort(points, axis=0)
-        return np.stack([line[:-1], line[1:]], axis=1)
+        number = np.arange(len(line) - 1)
+        between = np.stack([number[:-1], number[1:]], axis=1)
+        return np.stack([line[:-1], line[1:]], axis=1), between
     try:
-        nodes = Delaunay(points - points.mean(axis=0)).simplices
+        found = Delaunay(points - points.mean(axis=0))
     except QhullError as error:
         raise ValueError(
             f"{len(points)} points in {d}-D do not span a domain: do they lie in a "
             "line or a plane?"
         ) from error
-    simplices = points[nodes]
+    simplices = points[found.simplices]
     edges = simplices[:, 1:] - simplices[:, :1]
     size = np.abs(edges).max(axis=(1, 2))
     # Qhull's flat simplices, of points in one plane, measure nothing.
-    return simplices[np.abs(np.linalg.det(edges)) > 1e-12 * size**d]
+    real = np.abs(np.linalg.det(edges)) > 1e-12 * size**d
+    number = np.where(real, real.cumsum() - 1, -1)
+    other = np.where(found.neighbors >= 0, number[found.neighbors], -1)
+    pairs = np.stack(np.broadcast_arrays(number[:, None], other), axis=2).reshape(-1, 2)
+    return simplices[real], pairs[(pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1])]
 
 
 def alpha_simplices(points: np.ndarray) -> np.ndarray:
     """(S, d + 1, d) the Delaunay simplices without gaps: the alpha shape of the points.
 
-    Gaps are told by `gap_size`: Edelsbrunner, Kirkpatrick and Seidel 1983,
-    doi:10.1109/TIT.1983.1056714, with a radius that follows the local density.
+    A gap is a simplex larger than `gap_size` says, by its circumscribed radius in local
+    spacings: Edelsbrunner, Kirkpatrick and Seidel 1983, doi:10.1109/TIT.1983.1056714.
+    In space few of the simplices that fill a void are that large. There a gap is also
+    what chains of simplices above a lower threshold connect to one, as edges are told
+    from noise by Canny 1986, doi:10.1109/TPAMI.1986.4767851.
     """
-    simplices = hull_simplices(points)
+    simplices, pairs = _delaunay(points)
+    d = points.shape[1]
     edges = simplices[:, 1:] - simplices[:, :1]
     right = (edges**2).sum(axis=2, keepdims=True) / 2
     radius = np.linalg.norm(np.linalg.solve(edges, right)[..., 0], axis=1)
-    spacing = local_spacing(points, simplices, points.shape[1]).mean(axis=1)
+    spacing = local_spacing(points, simplices, d).mean(axis=1)
     size = radius / spacing
-    return simplices[size <= gap_size(size)]
+    gap = size > gap_size(size, d)
+    if d == 3:
+        gap = _reached(gap, size > JOINED / REACH[d] * gap_size(size, d), pairs)
+    return simplices[~gap]
 
 
-def gap_size(size: np.ndarray) -> float:
+def _reached(some: np.ndarray, among: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Those of `among` that chains of them, linked by pairs, connect to `some`."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    a, b = pairs[among[pairs].all(axis=1)].T
+    n = len(some)
+    links = coo_array((np.ones(len(a)), (a, b)), shape=(n, n))
+    part = connected_components(links, directed=False)[1]
+    return among & np.isin(part, part[some])
+
+
+def gap_size(size: np.ndarray, dimension: int) -> float:
     """Above which size a simplex is a gap: its circumscribed radius in local spacings.
 
     `REACH` times that of most others, so that regular triangles of a mesh and the wider
     scatter of a random cloud each set their own measure. A hole is found where it is
-    wider than about 3 spacings among the nodes of a mesh, 4 to 5 in a random cloud.
+    wider than about 3 spacings among the nodes of a mesh, in a random cloud 4 to 5 in
+    the plane and 3 in space.
     """
-    return REACH * float(np.quantile(size, TYPICAL))
+    typical = float(np.quantile(size, TYPICAL))
+    return REACH[dimension] * (max(typical, RANDOM) if dimension == 3 else typical)
 
 
 def local_spacing(points: np.ndarray, places: np.ndarray, dimension: int) -> np.ndarray:

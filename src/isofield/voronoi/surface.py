@@ -70,7 +70,7 @@ def _laid_out(
         for flat in [_tangent_coordinates(points, near[rows])]
     ]
     around = [size[(nodes == 0).any(axis=1)] for _, _, _, nodes, size in parts]
-    largest = gap_size(np.concatenate(around))
+    largest = gap_size(np.concatenate(around), 2)
     for near_some, flat, row, nodes, size in parts:
         kept = size <= largest
         yield near_some, flat, row[kept], nodes[kept]

@@ -34,13 +34,14 @@ class Task:
     """A map between fields, with samples to learn it from and to test it on.
 
     sample : a case's mesh with all fields; `<target>_p1` where there is one is the
-    solution by linear elements on that mesh itself. linear_in : the inputs in which the
-    targets are linear. train : form -> cases. tests : set -> cases, the same shapes and
-    sources in every set. resolutions : the sets that differ in size alone. magnitudes :
-    targets that are lengths of what is linear in `linear_in`. symmetry : how samples
-    may be turned and mirrored to be others of the same kind, None where they may not.
-    rolled : where the target is the input of a later step: that input, the field that
-    holds it after some steps, and their number.
+    solution by linear elements on that mesh itself, of inputs as the mesh holds them:
+    at its points, linear between. linear_in : the inputs in which the targets are
+    linear. train : form -> cases. tests : set -> cases, the same shapes and sources in
+    every set. resolutions : the sets that differ in size alone. magnitudes : targets
+    that are lengths of what is linear in `linear_in`. symmetry : how samples may be
+    turned and mirrored to be others of the same kind, None where they may not. rolled :
+    where the target is the input of a later step: that input, the field that holds it
+    after some steps, and their number.
     """
 
     name: str

@@ -10,11 +10,13 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
 from isofield import Mesh
+from tests.benchmarks.learning.functions import Function
 
 EDGES = {
     2: [(0, 1), (1, 2), (0, 2)],
     3: [(0, 1), (1, 2), (0, 2), (0, 3), (1, 3), (2, 3)],
 }  # dimension -> the edges of a simplex, in the order of scikit-fem
+ROUNDING = 1e-6  # of places on the boundary, in cells
 NEAR = 12  # cells whose centres are nearest to a point, tried first
 
 
@@ -80,6 +82,14 @@ class Interpolation:
         best = share.min(-1).argmax(1)
         rows = np.arange(len(points))
         return share[rows, best], near[rows, best]
+
+
+def as_held(mesh: Mesh, name: str) -> Function:
+    """A field of a simplex mesh, linear in each cell: what is known of it to whoever is
+    given that mesh, a network as well."""
+    (cells,) = mesh.cells.values()
+    interpolation, values = Interpolation(mesh.points, cells), mesh.point_data[name]
+    return lambda points: interpolation(points, ROUNDING) @ values
 
 
 def _quadratic(share: np.ndarray) -> np.ndarray:

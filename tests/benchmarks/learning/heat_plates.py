@@ -17,7 +17,12 @@ import numpy as np
 from isofield import Mesh
 from isofield.data import Symmetry
 from tests.benchmarks.learning.cases import RESOLUTIONS, Case, Sizes, Task, renumbered
-from tests.benchmarks.learning.elements import Interpolation, basis_of, factorized
+from tests.benchmarks.learning.elements import (
+    Interpolation,
+    as_held,
+    basis_of,
+    factorized,
+)
 from tests.benchmarks.learning.functions import Function, at, bumps, waves
 from tests.benchmarks.learning.planar import (
     Domain,
@@ -96,11 +101,12 @@ def sample(case: Case) -> Mesh:
         "source": q(mesh.points),
         "temperature": temperature(mesh.points),
     }
+    made = mesh.with_point_data(fields)
     if mesh.cells:
         basis = basis_of(mesh, 1)
-        own = solution(basis, g, q, outer_nodes(domain, basis))
-        fields["temperature_p1"] = own
-    made = mesh.with_point_data(fields)
+        held = outer_nodes(domain, basis)
+        known = as_held(made, "log10_conductivity"), as_held(made, "source")
+        made = made.with_point_data({"temperature_p1": solution(basis, *known, held)})
     return renumbered(made, case.seed) if case.permuted else made
 
 

@@ -19,7 +19,12 @@ import numpy as np
 from isofield import Mesh
 from isofield.generation.spacing import jittered
 from tests.benchmarks.learning.cases import RESOLUTIONS, Case, Sizes, Task, renumbered
-from tests.benchmarks.learning.elements import Interpolation, basis_of
+from tests.benchmarks.learning.elements import (
+    ROUNDING,
+    Interpolation,
+    as_held,
+    basis_of,
+)
 from tests.benchmarks.learning.functions import Function, at, bumps
 from tests.benchmarks.learning.gmsh_meshes import of_boxes
 from tests.benchmarks.learning.meshers import oriented
@@ -27,7 +32,6 @@ from tests.benchmarks.learning.meshers import oriented
 WIDTH, DEPTH, BASE = 1.0, 0.6, 0.15
 GRADING = 4.0  # largest over smallest spacing along an axis
 EDGE = 0.035  # of the truth's tetrahedra, whose functions are quadratic
-ROUNDING = 1e-6  # of places on the boundary, in cells of the truth
 
 INPUTS, TARGETS, LINEAR_IN = ("heating", "cooling"), ("temperature",), ("heating",)
 
@@ -178,9 +182,10 @@ def sample(case: Case) -> Mesh:
         "cooling": np.full(len(mesh.points), cooling),
         "temperature": interpolation(mesh.points, ROUNDING) @ values,
     }
-    if mesh.cells:
-        fields["temperature_p1"] = solution(basis_of(mesh, 1), q, cooling)
     made = mesh.with_point_data(fields)
+    if mesh.cells:
+        own = solution(basis_of(mesh, 1), as_held(made, "heating"), cooling)
+        made = made.with_point_data({"temperature_p1": own})
     return renumbered(made, case.seed) if case.permuted else made
 
 

@@ -27,7 +27,7 @@ from tests.benchmarks.learning.cases import (
     Task,
     renumbered,
 )
-from tests.benchmarks.learning.elements import Interpolation, basis_of
+from tests.benchmarks.learning.elements import Interpolation, as_held, basis_of
 from tests.benchmarks.learning.functions import Function, bumps, waves
 from tests.benchmarks.learning.planar import Domain, circle, fine, meshed
 
@@ -143,11 +143,11 @@ def sample(case: Case) -> Mesh:
     }
     if case.seed >= NEW:
         fields["rolled_concentration"] = matrix @ values[now + ROLLED]
-    if mesh.cells:
-        basis = basis_of(mesh, 1)
-        own = history(basis, velocity, fields["concentration"], 1)
-        fields["next_concentration_p1"] = own[1]
     made = mesh.with_point_data(fields)
+    if mesh.cells:
+        basis, known = basis_of(mesh, 1), as_held(made, "velocity")
+        own = history(basis, known, fields["concentration"], 1)
+        made = made.with_point_data({"next_concentration_p1": own[1]})
     return renumbered(made, case.seed) if case.permuted else made
 
 

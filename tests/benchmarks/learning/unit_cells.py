@@ -18,7 +18,12 @@ import numpy as np
 
 from isofield import Mesh
 from tests.benchmarks.learning.cases import RESOLUTIONS, Case, Sizes, Task, renumbered
-from tests.benchmarks.learning.elements import Interpolation, basis_of, factorized
+from tests.benchmarks.learning.elements import (
+    Interpolation,
+    as_held,
+    basis_of,
+    factorized,
+)
 from tests.benchmarks.learning.functions import Function, at
 from tests.benchmarks.learning.planar import (
     Domain,
@@ -142,11 +147,13 @@ def sample(case: Case) -> Mesh:
         "displacement": displacement,
         "von_mises": von_mises(stress),
     }
+    made = mesh.with_point_data(fields)
     if mesh.cells:
         basis = basis_of(mesh, 1)
-        own = solution(basis, modulus, strain, outer_nodes(domain, basis))
-        fields |= {"displacement_p1": own[0], "von_mises_p1": von_mises(own[1])}
-    made = mesh.with_point_data(fields)
+        held = outer_nodes(domain, basis)
+        own = solution(basis, as_held(made, "modulus"), strain, held)
+        own = {"displacement_p1": own[0], "von_mises_p1": von_mises(own[1])}
+        made = made.with_point_data(own)
     return renumbered(made, case.seed) if case.permuted else made
 
 
