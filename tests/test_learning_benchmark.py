@@ -29,7 +29,7 @@ from tests.benchmarks.learning import (
     unit_cells,
 )
 from tests.benchmarks.learning.cases import Case
-from tests.benchmarks.learning.elements import Interpolation, basis_of
+from tests.benchmarks.learning.elements import Interpolation, as_held, basis_of
 from tests.benchmarks.learning.peers import Transolver
 from tests.benchmarks.learning.report import append, report
 from tests.benchmarks.learning.training import Job, result
@@ -54,6 +54,17 @@ def _coarse(monkeypatch):
     yield
     for module in [*COARSE, screened_surfaces]:
         module.truth.cache_clear()
+
+
+@pytest.mark.parametrize("made", [square(3, jitter=0.2), box(2)])
+def test_what_a_mesh_holds_is_linear_between_its_points(made):
+    """Its own values at its points, and a linear field everywhere."""
+    values = np.sin(9 * made.points).sum(1)
+    slope = np.arange(1, made.points.shape[1] + 1)
+    mesh = made.with_point_data({"any": values, "linear": made.points @ slope})
+    assert np.allclose(as_held(mesh, "any")(made.points), values, atol=1e-12)
+    places = np.random.default_rng(0).uniform(0.05, 0.95, (40, len(slope)))
+    assert np.allclose(as_held(mesh, "linear")(places), places @ slope, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", storage.TASKS)

@@ -279,5 +279,13 @@ def test_the_schedule_is_one():
     assert_allclose(found.schedule.rate, Schedule().rate)
 
 
+def test_weights_decay_where_the_network_is_linear_in_the_sources():
+    cases = plane(1, 3)
+    free = recommended(cases, ["f"], ["u"])
+    linear = recommended(cases, ["f"], ["u"], linear=["f"])
+    assert free.schedule.decay == Schedule().decay < linear.schedule.decay
+    assert f"decay by {linear.schedule.decay:g}" in text(linear, "decay")
+
+
 def test_the_command_knows_every_architecture():
     assert {a.value for a in Architecture} == set(ARCHITECTURES)

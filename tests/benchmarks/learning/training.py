@@ -220,7 +220,7 @@ def result(
 
 
 def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
-    """With the architecture, arguments and clouds that the library recommends."""
+    """With what the library recommends: network, arguments, decay and clouds."""
     found = recommended(
         cases,
         task.inputs,
@@ -230,7 +230,9 @@ def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
         cloud_on_boundary=False,
     )
     clouds = found.clouds.share if found.clouds else 0.0
-    return replace(job, arguments=dict(found.arguments), clouds=clouds)
+    schedule = replace(job.schedule, decay=found.schedule.decay)
+    arguments = dict(found.arguments)
+    return replace(job, arguments=arguments, schedule=schedule, clouds=clouds)
 
 
 def _copied(task: Task, job: Job, cases: Sequence[Mesh]) -> list[Mesh]:
