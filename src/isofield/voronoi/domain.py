@@ -17,9 +17,6 @@ TYPICAL = 0.8
 # The quantile of random clouds in space, in spacings, the least that is taken there:
 # the lesser ones of meshes and blue noise say less of what gaps are.
 RANDOM = 1.0
-# How large neighbours of gaps in space are, by the same quantile: so many are that
-# large by chance; of those above 0.9 times it, chains run through the whole cloud.
-JOINED = 1.0
 
 
 def mesh_simplices(mesh: Mesh) -> np.ndarray:
@@ -88,11 +85,12 @@ def _delaunay(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def alpha_simplices(points: np.ndarray) -> np.ndarray:
     """(S, d + 1, d) the Delaunay simplices without gaps: the alpha shape of the points.
 
-    A gap is a simplex larger than `gap_size` says, by its circumscribed radius in local
-    spacings: Edelsbrunner, Kirkpatrick and Seidel 1983, doi:10.1109/TIT.1983.1056714.
-    In space few of the simplices that fill a void are that large. There a gap is also
-    what chains of simplices above a lower threshold connect to one, as edges are told
-    from noise by Canny 1986, doi:10.1109/TPAMI.1986.4767851.
+    A gap is a simplex whose circumscribed radius, in local spacings, is more than `REACH`
+    times `typical_size` (Edelsbrunner, Kirkpatrick and Seidel 1983,
+    doi:10.1109/TIT.1983.1056714). In space few of the simplices that fill a void are so
+    large: there a gap is also what chains of simplices above `typical_size` connect to
+    one, as edges are told from noise by Canny 1986, doi:10.1109/TPAMI.1986.4767851.
+    From 0.9 times that size on, chains would run through the whole cloud.
     """
     simplices, pairs = _delaunay(points)
     d = points.shape[1]
@@ -101,9 +99,10 @@ def alpha_simplices(points: np.ndarray) -> np.ndarray:
     radius = np.linalg.norm(np.linalg.solve(edges, right)[..., 0], axis=1)
     spacing = local_spacing(points, simplices, d).mean(axis=1)
     size = radius / spacing
-    gap = size > gap_size(size, d)
+    typical = typical_size(size, d)
+    gap = size > REACH[d] * typical
     if d == 3:
-        gap = _reached(gap, size > JOINED / REACH[d] * gap_size(size, d), pairs)
+        gap = _reached(gap, size > typical, pairs)
     return simplices[~gap]
 
 
@@ -119,16 +118,16 @@ def _reached(some: np.ndarray, among: np.ndarray, pairs: np.ndarray) -> np.ndarr
     return among & np.isin(part, part[some])
 
 
-def gap_size(size: np.ndarray, dimension: int) -> float:
-    """Above which size a simplex is a gap: its circumscribed radius in local spacings.
+def typical_size(size: np.ndarray, dimension: int) -> float:
+    """What most sizes of simplices, radii in local spacings, are below.
 
-    `REACH` times that of most others, so that regular triangles of a mesh and the wider
-    scatter of a random cloud each set their own measure. A hole is found where it is
-    wider than about 3 spacings among the nodes of a mesh, in a random cloud 4 to 5 in
-    the plane and 3 in space.
+    Regular triangles of a mesh and the wider scatter of a random cloud each set their
+    own measure. With `REACH` times that, a hole is found where it is wider than about 3
+    spacings among the nodes of a mesh, in a random cloud 4 to 5 in the plane, 3 in
+    space.
     """
     typical = float(np.quantile(size, TYPICAL))
-    return REACH[dimension] * (max(typical, RANDOM) if dimension == 3 else typical)
+    return max(typical, RANDOM) if dimension == 3 else typical
 
 
 def local_spacing(points: np.ndarray, places: np.ndarray, dimension: int) -> np.ndarray:

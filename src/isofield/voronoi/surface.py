@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from isofield.voronoi.cutting import cut, measure
-from isofield.voronoi.domain import gap_size, local_spacing
+from isofield.voronoi.domain import REACH, local_spacing, typical_size
 
 ROWS_AT_ONCE = 1 << 12
 
@@ -70,7 +70,7 @@ def _laid_out(
         for flat in [_tangent_coordinates(points, near[rows])]
     ]
     around = [size[(nodes == 0).any(axis=1)] for _, _, _, nodes, size in parts]
-    largest = gap_size(np.concatenate(around), 2)
+    largest = REACH[2] * typical_size(np.concatenate(around), 2)
     for near_some, flat, row, nodes, size in parts:
         kept = size <= largest
         yield near_some, flat, row[kept], nodes[kept]
