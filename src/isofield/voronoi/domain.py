@@ -85,7 +85,7 @@ def _delaunay(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def alpha_simplices(points: np.ndarray) -> np.ndarray:
     """(S, d + 1, d) the Delaunay simplices without gaps: the alpha shape of the points.
 
-    A gap is a simplex whose circumscribed radius, in local spacings, is more than `REACH`
+    A gap is a simplex whose circumscribed radius, in local spacings, is above `REACH`
     times `typical_size` (Edelsbrunner, Kirkpatrick and Seidel 1983,
     doi:10.1109/TIT.1983.1056714). In space few of the simplices that fill a void are so
     large: there a gap is also what chains of simplices above `typical_size` connect to
