@@ -11,7 +11,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from isofield import Mesh, generation
-from isofield.data import FieldError
+from isofield.data import FieldError, Symmetry, moved
 from isofield.mesh import MeshError
 from isofield.model_file import ModelFileError, save_model
 from isofield.predict import predict, predict_at
@@ -341,3 +341,46 @@ def test_a_gpu_predicts_the_same(model, blobs):
     one = predict(model, blobs[0], device="cpu").point_data["u_predicted"]
     other = predict(model, blobs[0], device="cuda").point_data["u_predicted"]
     assert_allclose(other, one, rtol=1e-3, atol=1e-4)
+
+
+# --- the mean over moved copies -----------------------------------------------------
+
+
+def quarter_turn(mesh: Mesh) -> Mesh:
+    return moved(mesh, np.array([[0.0, -1.0], [1.0, 0.0]]))
+
+
+def test_a_mean_over_all_quarter_turns_turns_with_the_mesh(model, blobs):
+    """The mean over a group is equivariant, whatever the network; alone it is not."""
+    group = Symmetry(3, mirrored=False, right_angles=True)
+    apart = []
+    for symmetry in (None, group):
+        here = predict(model, quarter_turn(blobs[2]), symmetry=symmetry)
+        there = quarter_turn(predict(model, blobs[2], symmetry=symmetry))
+        found = [
+            np.abs(here.point_data[name] - there.point_data[name]).max()
+            / np.abs(here.point_data[name]).max()
+            for name in ("u_predicted", "s_predicted")
+        ]
+        apart.append(max(found))
+    assert apart[1] < 1e-5 < 1e-3 < apart[0]
+
+
+def test_the_mean_is_that_of_predictions_moved_back(model, blobs):
+    """At the points, and at others, which move with the mesh."""
+    symmetry = Symmetry(2, seed=4)
+    mesh = replace(blobs[1], point_data={"f": blobs[1].point_data["f"]})
+    points = mesh.points[:5] * 0.9
+    centre = (mesh.points.min(0) + mesh.points.max(0)) / 2
+    all_u, all_s = [], []
+    for q in (np.eye(2), symmetry.matrix(0, 0, 2), symmetry.matrix(0, 1, 2)):
+        found = moved(predict(model, moved(mesh, q)), q.T)
+        all_u.append(found.point_data["u_predicted"])
+        at = centre + (points - centre) @ q.T
+        all_s.append(predict_at(model, moved(mesh, q), at)["s"])
+    found = predict(model, mesh, symmetry=symmetry).point_data["u_predicted"]
+    assert_allclose(found, np.mean(all_u, 0), rtol=1e-5, atol=1e-9)
+    there = predict_at(model, mesh, points, symmetry=symmetry)["s"]
+    assert_allclose(there, np.mean(all_s, 0), rtol=1e-5, atol=1e-9)
+    single = predict(model, mesh).point_data["u_predicted"]
+    assert np.abs(found - single).max() > 1e-3 * np.abs(single).max()

@@ -42,6 +42,15 @@ def predict(
             "times.",
         ),
     ] = None,
+    copies: Annotated[
+        int,
+        typer.Option(
+            "--copies",
+            min=0,
+            help="Turned and mirrored copies of the mesh, over which the prediction is "
+            "the mean: for equations without a direction of their own.",
+        ),
+    ] = 0,
     cloud_inside: options.CloudInside = False,
     device: options.Device = None,
     step: files.Step = None,
@@ -57,6 +66,7 @@ def predict(
     given = options.numbers(values or [], "--set")
     files.check_mesh_output(output)
     options.check_device(device)
+    from isofield.data import Symmetry
     from isofield.model_file import load_model
     from isofield.predict import predict
 
@@ -71,6 +81,7 @@ def predict(
         device=device,
         where=str(mesh_file),
         cloud_on_boundary=not cloud_inside,
+        symmetry=Symmetry(copies) if copies else None,
     )
     files.save(output, result, lossy)
     _show(model, result, output, cloud_on_boundary=not cloud_inside)

@@ -18,7 +18,8 @@ from isofield.mesh import Mesh
 
 @dataclass(frozen=True)
 class Symmetry:
-    """How many moved copies of every case a training sees besides the case itself.
+    """How many moved copies of every case a training sees besides the case itself, or a
+    prediction takes the mean over (`predict`).
 
     copies : of each case, every one by a random orthogonal matrix, evenly distributed.
     mirrored : whether every second copy is a mirror image. seed : of the matrices.
@@ -95,17 +96,22 @@ def moved(
     if q.shape != (d, d) or not np.allclose(q @ q.T, np.eye(d), rtol=0, atol=1e-9):
         raise ValueError(f"matrix: expected an orthogonal one ({d}, {d}), got {matrix}")
     if centre is None:
-        c = (mesh.points.min(0) + mesh.points.max(0)) / 2
+        c = middle(mesh)
     else:
         c = np.array(centre, dtype=np.float64)
         if c.shape != (d,):
             raise ValueError(f"centre: expected {d} coordinates, got {centre}")
     fields = {
-        "point_data": _moved(mesh.point_data, q),
-        "cell_data": _moved(mesh.cell_data, q),
+        "point_data": moved_fields(mesh.point_data, q),
+        "cell_data": moved_fields(mesh.cell_data, q),
     }
     placed = replace(mesh, points=c + (mesh.points - c) @ q.T, **fields)
     return placed if np.linalg.det(q) > 0 else _inside_out(placed)
+
+
+def middle(mesh: Mesh) -> np.ndarray:
+    """(d,) of the box around the mesh."""
+    return (mesh.points.min(0) + mesh.points.max(0)) / 2
 
 
 def rotated(
@@ -158,7 +164,7 @@ def with_copies(
 
     Raises `FieldError`, with the name of the case, as `moved` does.
     """
-    found = [_only(case, fields) for case in cases]
+    found = [only(case, fields) for case in cases]
     all_names = list(names)
     for number, (case, name) in enumerate(zip(list(found), names, strict=True)):
         for copy in range(symmetry.copies):
@@ -171,7 +177,9 @@ def with_copies(
     return found, all_names
 
 
-def _only(mesh: Mesh, fields: Sequence[str]) -> Mesh:
+def only(mesh: Mesh, fields: Sequence[str]) -> Mesh:
+    """The mesh with these of its fields."""
+
     def kept(data: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {name: values for name, values in data.items() if name in fields}
 
@@ -180,7 +188,10 @@ def _only(mesh: Mesh, fields: Sequence[str]) -> Mesh:
     )
 
 
-def _moved(fields: Mapping[str, np.ndarray], q: np.ndarray) -> dict[str, np.ndarray]:
+def moved_fields(
+    fields: Mapping[str, np.ndarray], q: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Fields as they are on the mesh that is moved by Q (see `moved`)."""
     d, found = len(q), {}
     for name, values in fields.items():
         shape = values.shape[1:]
