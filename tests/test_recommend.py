@@ -11,9 +11,9 @@ from numpy.testing import assert_allclose
 
 from isofield import Mesh
 from isofield.cli.train import Architecture
-from isofield.data import FieldError
+from isofield.data import FieldError, Symmetry
 from isofield.discretization import from_mesh
-from isofield.generation import ball, icosphere, random_blob, square
+from isofield.generation import ball, icosphere, random_blob, random_surface, square
 from isofield.models import ARCHITECTURES
 from isofield.recommend import Recommendation, recommended
 from isofield.recommend.waves import PERIOD, detail
@@ -277,6 +277,18 @@ def test_the_schedule_is_one():
     found = recommended(plane(1, 3), ["f"], ["u"])
     assert isinstance(found.schedule, Schedule)
     assert_allclose(found.schedule.rate, Schedule().rate)
+
+
+def test_predictions_are_means_on_surfaces_without_a_direction():
+    surfaces = [sourced(random_surface(seed, 4), seed) for seed in range(3)]
+    known = Symmetry(copies=5)
+    assert recommended(surfaces, ["f"], ["u"]).symmetry is None
+    found = recommended(surfaces, ["f"], ["u"], symmetry=known)
+    assert found.symmetry == known
+    assert "means over 6" in text(found, "Predictions are means")
+    inside = recommended(plane(), ["f"], ["u"], symmetry=known)
+    assert inside.symmetry is None
+    assert text(inside, "Predictions as they are")
 
 
 def test_weights_decay_where_the_network_is_linear_in_the_sources():

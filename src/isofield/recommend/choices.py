@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from isofield.data import RandomClouds, node_batches
+from isofield.data import RandomClouds, Symmetry, node_batches
 from isofield.recommend.survey import Survey
 from isofield.recommend.waves import PERIOD, SHARE, Detail
 from isofield.train import Schedule
@@ -14,7 +14,7 @@ FEW = 100  # cases, below which networks are narrow
 STEPS = 6000  # of the optimizer; measured to be enough: 4,000 to 7,000
 NODES = 3000  # per step
 PASSES = (20, 1000)  # least and most
-DECAY = 0.1  # of a GreenOperator's weights
+DECAY = 0.1  # of a GreenOperator's weights, where domains fill the space
 WAVES = {
     ("GreenOperator", 2): (12, 16),
     ("GreenOperator", 3): (5, 6),
@@ -176,7 +176,7 @@ def chosen_schedule(found: Survey, architecture: str) -> tuple[Schedule, list[st
         f"{passes} passes: about {batches} steps of {nodes:,} nodes each make "
         f"{passes * batches:,}; 4,000 to 7,000 are what trainings took."
     ]
-    if architecture != "GreenOperator":
+    if architecture != "GreenOperator" or found.measure_dimension < found.dimension:
         return schedule, why
     return replace(schedule, decay=DECAY), [
         *why,
@@ -196,4 +196,22 @@ def chosen_clouds(found: Survey) -> tuple[RandomClouds | None, list[str]]:
     return clouds, [
         f"Random clouds of the cases are learned from too, {clouds.share:g} a case: on "
         f"clouds of {what} that brought the error from {figures}."
+    ]
+
+
+def chosen_mean(
+    found: Survey, symmetry: Symmetry | None
+) -> tuple[Symmetry | None, list[str]]:
+    """Over which moved copies a prediction is the mean, where there is a symmetry."""
+    if symmetry is None:
+        return None, []
+    if found.measure_dimension == found.dimension:
+        return None, [
+            "Predictions as they are, no means over moved copies: where those were "
+            "measured in the plane, 3.0 % became 2.9 % for transport and 8.0 % stayed "
+            "for conduction."
+        ]
+    return symmetry, [
+        f"Predictions are means over {1 + symmetry.copies} moved meshes: on closed "
+        "surfaces the mean over 4 took the error from 5.0 to 3.8 %."
     ]

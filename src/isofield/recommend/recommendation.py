@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from isofield.data import FieldError, RandomClouds, Similarity
+from isofield.data import FieldError, RandomClouds, Similarity, Symmetry
 from isofield.data.fields import Site
 from isofield.mesh import Mesh
 from isofield.recommend.choices import (
     chosen_clouds,
     chosen_features,
     chosen_kernel,
+    chosen_mean,
     chosen_network,
     chosen_schedule,
     chosen_waves,
@@ -32,14 +33,15 @@ class Recommendation:
         fit(model, cases, schedule=found.schedule, clouds=found.clouds)
 
     arguments : of `Surrogate.for_cases` besides the cases and the names of the fields.
-    schedule, clouds : of `fit`. reasons : a sentence for each choice, with the numbers
-    that led to it; `str` puts them in lines.
+    schedule, clouds : of `fit`. symmetry : of `predict`. reasons : a sentence for each
+    choice, with the numbers that led to it; `str` puts them in lines.
     """
 
     arguments: Mapping[str, Any]
     schedule: Schedule
     reasons: tuple[str, ...]
     clouds: RandomClouds | None = None
+    symmetry: Symmetry | None = None
 
     @property
     def architecture(self) -> str:
@@ -67,13 +69,15 @@ def recommended(
     similarity: Mapping[str, str] | None = None,
     names: Sequence[str] | None = None,
     cloud_on_boundary: bool = True,
+    symmetry: Symmetry | None = None,
 ) -> Recommendation:
     """What to train on these cases with: the same answer for the same cases.
 
     linear : inputs in which the equations are linear. It is never guessed: cases can
-    speak for it, and a reason says where they do, but they cannot show it. The other
-    arguments are those of `Surrogate.for_cases`; those given are among the arguments
-    of the recommendation.
+    speak for it, and a reason says where they do, but they cannot show it. symmetry :
+    of a problem without a direction of its own, which is never guessed either. The
+    other arguments are those of `Surrogate.for_cases`; those given are among the
+    arguments of the recommendation.
 
     Raises `ValueError` without cases or targets, `FieldError` for names that are not
     there.
@@ -97,6 +101,7 @@ def recommended(
     # clouds have neither cells nor the boundary and regions that features tell of
     drawn = at == "points" and not shapes and any(case.dimension > 0 for case in cases)
     clouds, why_clouds = chosen_clouds(found) if drawn else (None, [])
+    averaged, why_averaged = chosen_mean(found, symmetry)
     arguments = {
         "at": at,
         "architecture": network,
@@ -118,6 +123,7 @@ def recommended(
         *why_features,
         *why_schedule,
         *why_clouds,
+        *why_averaged,
         *hints(found, linear, Similarity.parsed(similarity or {})),
     )
-    return Recommendation(arguments, schedule, reasons, clouds)
+    return Recommendation(arguments, schedule, reasons, clouds, averaged)

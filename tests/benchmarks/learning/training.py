@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,14 +14,16 @@ import torch
 from rich.progress import track
 
 from isofield import Mesh
-from isofield.data import RandomClouds, Sample, collate, node_batches
+from isofield.data import RandomClouds, Sample, Symmetry, collate, node_batches
 from isofield.data.clouds import clouds_of
+from isofield.data.measuring import discretized
 from isofield.data.motion import with_copies
-from isofield.discretization import from_mesh
+from isofield.discretization import Discretization, from_mesh
 from isofield.loss import relative_l2
 from isofield.models import ARCHITECTURES
+from isofield.predict import predict
 from isofield.recommend import recommended
-from isofield.surrogate import Surrogate
+from isofield.surrogate import ExtrapolationWarning, Surrogate
 from isofield.train import Schedule, evaluate
 from isofield.train.run import Run
 from tests.benchmarks.learning.cases import Task, renumbered
@@ -39,7 +42,8 @@ class Job:
     schedule : of the optimizer; its epochs are not used. one_mesh : whether a batch
     holds samples of one mesh, as GINO's must. clouds : random clouds of the cases that
     are learned from as well, as a share of their number. copies : of every case, turned
-    and mirrored as the task allows, that are learned from as well.
+    and mirrored as the task allows, that are learned from as well. mean : of how many
+    such copies, besides the mesh itself, a prediction is the mean.
     """
 
     model: str
@@ -50,6 +54,7 @@ class Job:
     one_mesh: bool = False
     clouds: float = 0.0
     copies: int = 0
+    mean: int = 0
 
 
 def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
@@ -151,18 +156,58 @@ def _batches(samples: Sequence[Sample], job: Job) -> Iterator[list[int]]:
 
 
 def tested(
-    model: Surrogate, task: Task, tests: dict[str, list[Mesh]]
+    model: Surrogate,
+    task: Task,
+    tests: dict[str, list[Mesh]],
+    symmetry: Symmetry | None,
 ) -> dict[str, dict[str, float]]:
     """Set -> target -> mean relative L2 error in the measure."""
     errors = {}
     for title, cases in track(tests.items(), "Testing"):
-        found = evaluate(model, _sampled(model, cases)).mean(0)
-        errors[title] = dict(zip(task.targets, found.tolist(), strict=True))
+        if symmetry is None:
+            found = evaluate(model, _sampled(model, cases)).mean(0).tolist()
+        else:
+            found = _errors_of_means(model, task, cases, symmetry)
+        errors[title] = dict(zip(task.targets, found, strict=True))
     if task.rolled is not None:
-        far = [_rolled(model, case, *task.rolled) for case in tests[ROLLED]]
+        far = [_rolled(model, case, symmetry, *task.rolled) for case in tests[ROLLED]]
         title = f"{ROLLED}, {task.rolled[2]} steps"
         errors[title] = {task.targets[0]: float(np.mean(far))}
     return errors
+
+
+def _errors_of_means(
+    model: Surrogate, task: Task, cases: Sequence[Mesh], symmetry: Symmetry
+) -> list[float]:
+    """Of each target, where predictions are means over moved copies."""
+    found = [_predicted(model, case, symmetry) for case in cases]
+    m, closed = model.frame.measure_dimension, _closed(model)
+    domains = [discretized(case, "points", "a case", m, closed) for case in cases]
+    return [
+        float(
+            np.mean(
+                [
+                    _apart(case, f"{name}_predicted", name, domain)
+                    for case, domain in zip(found, domains, strict=True)
+                ]
+            )
+        )
+        for name in task.targets
+    ]
+
+
+def _predicted(model: Surrogate, case: Mesh, symmetry: Symmetry | None) -> Mesh:
+    """The case with predictions; all sets but one are beyond what training saw."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExtrapolationWarning)
+        on_boundary, device = _closed(model), "cpu"
+        return predict(
+            model,
+            case,
+            device=device,
+            cloud_on_boundary=on_boundary,
+            symmetry=symmetry,
+        )
 
 
 def moved_by_renumbering(model: Surrogate, cases: Sequence[Mesh]) -> float:
@@ -177,18 +222,29 @@ def moved_by_renumbering(model: Surrogate, cases: Sequence[Mesh]) -> float:
     return max(found)
 
 
-def _rolled(model: Surrogate, case: Mesh, step: str, wanted: str, steps: int) -> float:
+def _rolled(
+    model: Surrogate,
+    case: Mesh,
+    symmetry: Symmetry | None,
+    step: str,
+    wanted: str,
+    steps: int,
+) -> float:
     """The error after some steps, each but the first from what the model predicted."""
+    name = f"{model.targets[0].name}_predicted"
     for _ in range(steps):
-        (sample,) = _sampled(model, [case])
-        case = case.with_point_data({step: model.evaluate(sample).numpy()[:, 0]})
-    return _apart(case, step, wanted)
+        found = _predicted(model, case, symmetry).point_data[name]
+        case = case.with_point_data({step: found})
+    return _apart(case, step, wanted, from_mesh(case))
+
+
+def _closed(model: Surrogate) -> bool:
+    """Points of a cloud all lie inside its domain; a closed surface has no boundary."""
+    return model.frame.measure_dimension < len(model.frame.origin)
 
 
 def _sampled(model: Surrogate, cases: Sequence[Mesh]) -> list[Sample]:
-    """Points of a cloud all lie inside its domain; a closed surface has no boundary."""
-    closed = model.frame.measure_dimension < len(model.frame.origin)
-    return [model.sample(case, cloud_on_boundary=closed) for case in cases]
+    return [model.sample(case, cloud_on_boundary=_closed(model)) for case in cases]
 
 
 def result(
@@ -216,11 +272,13 @@ def result(
     line |= trained(model, job, samples)
     middle = tests[task.resolutions[len(task.resolutions) // 2]]
     line["renumbered"] = moved_by_renumbering(model, middle)
-    return line | {"errors": tested(model, task, tests)} | own_errors(task, tests)
+    symmetry = replace(task.symmetry, copies=job.mean) if job.mean else None  # type: ignore[type-var]
+    errors = tested(model, task, tests, symmetry)
+    return line | {"errors": errors} | own_errors(task, tests)
 
 
 def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
-    """With what the library recommends: network, arguments, decay and clouds."""
+    """With what the library recommends: network, arguments, decay, clouds, means."""
     found = recommended(
         cases,
         task.inputs,
@@ -228,11 +286,15 @@ def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
         linear=task.linear_in,
         magnitudes=task.magnitudes,
         cloud_on_boundary=False,
+        symmetry=task.symmetry,
     )
     clouds = found.clouds.share if found.clouds else 0.0
+    mean = found.symmetry.copies if found.symmetry else 0
     schedule = replace(job.schedule, decay=found.schedule.decay)
     arguments = dict(found.arguments)
-    return replace(job, arguments=arguments, schedule=schedule, clouds=clouds)
+    return replace(
+        job, arguments=arguments, schedule=schedule, clouds=clouds, mean=mean
+    )
 
 
 def _copied(task: Task, job: Job, cases: Sequence[Mesh]) -> list[Mesh]:
@@ -257,7 +319,9 @@ def own_errors(task: Task, tests: dict[str, list[Mesh]]) -> dict[str, Any]:
     for title, cases in tests.items():
         names = [name for name in task.targets if f"{name}_p1" in cases[0].point_data]
         errors = {
-            name: float(np.mean([_apart(case, f"{name}_p1", name) for case in cases]))
+            name: float(
+                np.mean([_apart(c, f"{name}_p1", name, from_mesh(c)) for c in cases])
+            )
             for name in names
         }
         own |= {title: errors} if errors else {}
@@ -267,13 +331,13 @@ def own_errors(task: Task, tests: dict[str, list[Mesh]]) -> dict[str, Any]:
     return {"points": points, "own": own, "resolutions": list(task.resolutions)}
 
 
-def _apart(case: Mesh, name: str, truth: str) -> float:
-    """The relative L2 error of a field of a mesh with cells; truth : another one."""
+def _apart(case: Mesh, name: str, truth: str, domain: Discretization) -> float:
+    """The relative L2 error of a field of a mesh; truth : another one."""
     found, wanted = (
         torch.tensor(case.point_data[field].reshape(len(case.points), -1))
         for field in (name, truth)
     )
-    return float(relative_l2(found, wanted, from_mesh(case), [wanted.shape[1]]))
+    return float(relative_l2(found, wanted, domain, [wanted.shape[1]]))
 
 
 def _bar(shown: bool) -> Any:
