@@ -15,8 +15,10 @@ import pytest
 import torch
 
 from isofield import Mesh, from_mesh
+from isofield.data import Symmetry, moved
 from isofield.discretization import pack
 from isofield.generation import box, square
+from isofield.loss import relative_l2
 from isofield.train import Schedule
 from tests.benchmarks.learning import (
     heat_plates,
@@ -32,7 +34,7 @@ from tests.benchmarks.learning.cases import Case
 from tests.benchmarks.learning.elements import Interpolation, as_held, basis_of
 from tests.benchmarks.learning.peers import Transolver
 from tests.benchmarks.learning.report import append, report
-from tests.benchmarks.learning.training import Job, result
+from tests.benchmarks.learning.training import Job, result, tested, untrained
 
 COARSE = {
     poisson_disc: {"REFINEMENTS": 4},
@@ -278,6 +280,23 @@ def test_a_training_and_its_report(tmp_path):
     assert f"| random cloud | 60 | {error:.3f} |" in text
     assert "Transolver width=16 blocks=1" in text
     assert (tmp_path / "benchmark.png").stat().st_size > 10_000
+
+
+def test_errors_of_means_over_moved_copies():
+    """On a mesh and on a cloud, against predictions for the moved cases themselves."""
+    task, symmetry = storage.task("transport"), Symmetry(copies=1, seed=3)
+    cases = [task.sample(Case(i, 60)) for i in range(2)]
+    cloud = task.sample(Case(5, 60, "cloud"))
+    job = Job("GNO", 0.5, {"width": 8, "blocks": 1}, Schedule())
+    model = untrained(replace(task, rolled=None), job, cases)
+    for case in (cases[0], cloud):
+        copies = [case, moved(case, symmetry.matrix(0, 0, 2))]
+        samples = [model.sample(copy, cloud_on_boundary=False) for copy in copies]
+        mean = (model.evaluate(samples[0]) + model.evaluate(samples[1])) / 2
+        truth = torch.tensor(case.point_data["next_concentration"])[:, None]
+        wanted = float(relative_l2(mean, truth, samples[0].domain, [1]))
+        found = tested(model, replace(task, rolled=None), {"one": [case]}, symmetry)
+        assert found["one"]["next_concentration"] == pytest.approx(wanted, rel=1e-5)
 
 
 def test_seeds_are_one_column_and_budgets_are_several(tmp_path):
