@@ -17,6 +17,7 @@ from isofield.cli import main
 from isofield.cli.cases import Cases
 from isofield.cli.files import found
 from isofield.cli.train import train
+from isofield.data import Symmetry
 from isofield.data.measuring import discretized
 from isofield.generation import random_blob, square
 from isofield.io import read, write
@@ -99,6 +100,17 @@ def test_prediction_on_a_finer_mesh_keeps_it_and_shows_the_error(
     weights = area_shares(before)
     share = np.sqrt((weights @ (u - truth) ** 2).sum() / (weights @ truth**2).sum())
     assert f"{100 * share:.3g} %" in out
+
+
+def test_a_prediction_that_is_a_mean_over_copies_of_the_mesh(workshop, run, tmp_path):
+    model = workshop / "model.safetensors"
+    out = tmp_path / "out.vtu"
+    run("predict", model, workshop / "fine.vtu", "-o", out, "--copies", "2")
+    mesh = read(workshop / "fine.vtu")
+    wanted = predict(model, mesh, symmetry=Symmetry(2)).point_data["u_predicted"]
+    assert np.allclose(read(out).point_data["u_predicted"], wanted, rtol=1e-9)
+    single = predict(model, mesh).point_data["u_predicted"]
+    assert not np.allclose(wanted, single, rtol=1e-3)
 
 
 def area_shares(mesh: Mesh) -> np.ndarray:
