@@ -102,6 +102,7 @@ def test_prediction_on_a_finer_mesh_keeps_it_and_shows_the_error(
     assert f"{100 * share:.3g} %" in out
 
 
+@pytest.mark.filterwarnings("ignore::isofield.surrogate.ExtrapolationWarning")
 def test_a_prediction_that_is_a_mean_over_copies_of_the_mesh(workshop, run, tmp_path):
     model = workshop / "model.safetensors"
     out = tmp_path / "out.vtu"
