@@ -291,11 +291,13 @@ def test_predictions_are_means_on_surfaces_without_a_direction():
     assert text(inside, "Predictions as they are")
 
 
-def test_weights_decay_where_the_network_is_linear_in_the_sources():
+def test_weights_decay_where_a_linear_network_has_no_directions():
     cases = plane(1, 3)
     free = recommended(cases, ["f"], ["u"])
+    turning = recommended(cases, ["f"], ["flux"], linear=["f"])
     linear = recommended(cases, ["f"], ["u"], linear=["f"])
     assert free.schedule.decay == Schedule().decay < linear.schedule.decay
+    assert turning.schedule.decay == Schedule().decay
     assert f"decay by {linear.schedule.decay:g}" in text(linear, "decay")
 
 

@@ -14,7 +14,7 @@ FEW = 100  # cases, below which networks are narrow
 STEPS = 6000  # of the optimizer; measured to be enough: 4,000 to 7,000
 NODES = 3000  # per step
 PASSES = (20, 1000)  # least and most
-DECAY = 0.1  # of a GreenOperator's weights, where domains fill the space
+DECAY = 0.1  # of the weights of a GreenOperator without directions
 WAVES = {
     ("GreenOperator", 2): (12, 16),
     ("GreenOperator", 3): (5, 6),
@@ -164,7 +164,9 @@ def chosen_features(
     ]
 
 
-def chosen_schedule(found: Survey, architecture: str) -> tuple[Schedule, list[str]]:
+def chosen_schedule(
+    found: Survey, kernel: Mapping[str, str]
+) -> tuple[Schedule, list[str]]:
     """As many passes as make the steps; at least eight steps a pass where there are
     cases for that. Weights decay where that was measured to help."""
     total = sum(found.sizes)
@@ -176,12 +178,13 @@ def chosen_schedule(found: Survey, architecture: str) -> tuple[Schedule, list[st
         f"{passes} passes: about {batches} steps of {nodes:,} nodes each make "
         f"{passes * batches:,}; 4,000 to 7,000 are what trainings took."
     ]
-    if architecture != "GreenOperator" or found.measure_dimension < found.dimension:
+    fills = found.measure_dimension == found.dimension
+    if kernel != {"kernel": "isotropic"} or not fills:
         return schedule, why
     return replace(schedule, decay=DECAY), [
         *why,
-        f"Weights decay by {DECAY:g} times the rate a step: with 0.0001 it learned "
-        "its 256 plates with holes by heart, and new ones no better.",
+        f"Weights decay by {DECAY:g} times the rate a step: with 0.0001 it learned 256 "
+        "plates with holes by heart, new ones no better, and clouds of them worse.",
     ]
 
 

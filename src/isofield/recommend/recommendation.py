@@ -97,7 +97,7 @@ def recommended(
     kernel, why_kernel = chosen_kernel(found, network)
     width, why_width = chosen_width(found, network)
     shapes, why_features = chosen_features(found, features)
-    schedule, why_schedule = chosen_schedule(found, network)
+    schedule, why_schedule = chosen_schedule(found, kernel)
     # clouds have neither cells nor the boundary and regions that features tell of
     drawn = at == "points" and not shapes and any(case.dimension > 0 for case in cases)
     clouds, why_clouds = chosen_clouds(found) if drawn else (None, [])
