@@ -34,7 +34,7 @@ from tests.benchmarks.learning.cases import Case
 from tests.benchmarks.learning.elements import Interpolation, as_held, basis_of
 from tests.benchmarks.learning.peers import Transolver
 from tests.benchmarks.learning.report import append, report
-from tests.benchmarks.learning.training import Job, result, tested, untrained
+from tests.benchmarks.learning.training import Job, errors_on, result, untrained
 
 COARSE = {
     poisson_disc: {"REFINEMENTS": 4},
@@ -295,7 +295,7 @@ def test_errors_of_means_over_moved_copies():
         mean = (model.evaluate(samples[0]) + model.evaluate(samples[1])) / 2
         truth = torch.tensor(case.point_data["next_concentration"])[:, None]
         wanted = float(relative_l2(mean, truth, samples[0].domain, [1]))
-        found = tested(model, replace(task, rolled=None), {"one": [case]}, symmetry)
+        found = errors_on(model, replace(task, rolled=None), {"one": [case]}, symmetry)
         assert found["one"]["next_concentration"] == pytest.approx(wanted, rel=1e-5)
 
 

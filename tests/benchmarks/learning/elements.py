@@ -10,7 +10,10 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import KDTree
 
 from isofield import Mesh
+from isofield.voronoi.angles import corner_numbers
+from isofield.voronoi.domain import alpha_simplices
 from tests.benchmarks.learning.functions import Function
+from tests.benchmarks.learning.meshers import oriented
 
 EDGES = {
     2: [(0, 1), (1, 2), (0, 2)],
@@ -82,6 +85,21 @@ class Interpolation:
         best = share.min(-1).argmax(1)
         rows = np.arange(len(points))
         return share[rows, best], near[rows, best]
+
+
+def with_cells(mesh: Mesh) -> Mesh:
+    """The mesh; a cloud with the simplices of its alpha shape (`from_points`).
+
+    Raises `ValueError` where a point of a cloud belongs to none.
+    """
+    if mesh.cells:
+        return mesh
+    kind = {2: "triangle", 3: "tetra"}[mesh.points.shape[1]]
+    cells = corner_numbers(mesh.points, alpha_simplices(mesh.points))
+    lost = len(mesh.points) - len(np.unique(cells))
+    if lost:
+        raise ValueError(f"{lost} of {len(mesh.points)} points belong to no simplex")
+    return Mesh(mesh.points, {kind: oriented(mesh.points, cells)}, mesh.point_data)
 
 
 def as_held(mesh: Mesh, name: str) -> Function:

@@ -22,6 +22,7 @@ from tests.benchmarks.learning.elements import (
     as_held,
     basis_of,
     factorized,
+    with_cells,
 )
 from tests.benchmarks.learning.functions import Function, at, bumps, waves
 from tests.benchmarks.learning.planar import (
@@ -102,11 +103,11 @@ def sample(case: Case) -> Mesh:
         "temperature": temperature(mesh.points),
     }
     made = mesh.with_point_data(fields)
-    if mesh.cells:
-        basis = basis_of(mesh, 1)
-        held = outer_nodes(domain, basis)
-        known = as_held(made, "log10_conductivity"), as_held(made, "source")
-        made = made.with_point_data({"temperature_p1": solution(basis, *known, held)})
+    own = with_cells(made)
+    basis = basis_of(own, 1)
+    held = outer_nodes(domain, basis)
+    known = as_held(own, "log10_conductivity"), as_held(own, "source")
+    made = made.with_point_data({"temperature_p1": solution(basis, *known, held)})
     return renumbered(made, case.seed) if case.permuted else made
 
 

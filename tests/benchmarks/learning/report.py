@@ -21,7 +21,8 @@ BESIDE_HEAD = [
 ]
 TRANSFER_HEAD = [
     *("task", "field", "4 times finer", "graded", "another mesher"),
-    *("3 times coarser", "its error", "linear elements there", "cloud"),
+    *("3 times coarser", "its error", "linear elements there"),
+    *("cloud", "its error", "linear elements there"),
 ]
 BESIDE = (
     "What `isofield.recommend` takes, and the best of GINO, Transolver, the point "
@@ -29,7 +30,8 @@ BESIDE = (
 )
 TRANSFER = (
     "Errors of the recommended network on other meshes, in those in distribution; "
-    "graded is the worse of two families:"
+    "graded is the worse of two families. Linear elements know of inputs what the mesh "
+    "holds, and of a cloud's domain the triangles of its alpha shape:"
 )
 
 
@@ -150,12 +152,19 @@ def _transferred(line: Line, _: Sequence[Line], target: str) -> list[str]:
         found = [error for title, error in errors.items() if title.startswith(start)]
         return f"{max(found) / base:.2f}" if found else "–"
 
-    coarse = "3 times coarser"
-    own = line["own"].get(coarse, {}).get(target)
+    def beside(start: str) -> list[str]:
+        own = line["own"].get(start, {}).get(target)
+        shown = [f"{e:.3f}" for title, e in errors.items() if title.startswith(start)]
+        return [
+            worst(start),
+            *(shown or ["–"]),
+            "–" if own is None else f"{own:.3f}",
+        ]
+
     return [
         *(worst("4 times finer"), worst("graded"), worst("another mesher")),
-        *(worst(coarse), f"{errors[coarse]:.3f}" if coarse in errors else "–"),
-        *(f"{own:.3f}" if own is not None else "–", worst("random")),
+        *beside("3 times coarser"),
+        *beside("random cloud" if "random cloud" in errors else "random points"),
     ]
 
 

@@ -155,7 +155,7 @@ def _batches(samples: Sequence[Sample], job: Job) -> Iterator[list[int]]:
         epoch += 1
 
 
-def tested(
+def errors_on(
     model: Surrogate,
     task: Task,
     tests: dict[str, list[Mesh]],
@@ -273,7 +273,7 @@ def result(
     middle = tests[task.resolutions[len(task.resolutions) // 2]]
     line["renumbered"] = moved_by_renumbering(model, middle)
     symmetry = replace(task.symmetry, copies=job.mean) if job.mean else None  # type: ignore[type-var]
-    errors = tested(model, task, tests, symmetry)
+    errors = errors_on(model, task, tests, symmetry)
     return line | {"errors": errors} | own_errors(task, tests)
 
 
@@ -315,13 +315,16 @@ def _numbers(model: Surrogate) -> int:
 def own_errors(task: Task, tests: dict[str, list[Mesh]]) -> dict[str, Any]:
     """Of each set: its mean number of points, and the mean error of linear elements on
     the samples' own meshes, where the task has it; which sets differ in size alone."""
+
+    def solved(case: Mesh, name: str) -> float:
+        domain = discretized(case, "points", "a case", None, False)
+        return _apart(case, f"{name}_p1", name, domain)
+
     own = {}
     for title, cases in tests.items():
         names = [name for name in task.targets if f"{name}_p1" in cases[0].point_data]
         errors = {
-            name: float(
-                np.mean([_apart(c, f"{name}_p1", name, from_mesh(c)) for c in cases])
-            )
+            name: float(np.mean([solved(case, name) for case in cases]))
             for name in names
         }
         own |= {title: errors} if errors else {}

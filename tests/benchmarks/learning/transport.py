@@ -27,7 +27,12 @@ from tests.benchmarks.learning.cases import (
     Task,
     renumbered,
 )
-from tests.benchmarks.learning.elements import Interpolation, as_held, basis_of
+from tests.benchmarks.learning.elements import (
+    Interpolation,
+    as_held,
+    basis_of,
+    with_cells,
+)
 from tests.benchmarks.learning.functions import Function, bumps, waves
 from tests.benchmarks.learning.planar import Domain, circle, fine, meshed
 
@@ -144,10 +149,10 @@ def sample(case: Case) -> Mesh:
     if case.seed >= NEW:
         fields["rolled_concentration"] = matrix @ values[now + ROLLED]
     made = mesh.with_point_data(fields)
-    if mesh.cells:
-        basis, known = basis_of(mesh, 1), as_held(made, "velocity")
-        own = history(basis, known, fields["concentration"], 1)
-        made = made.with_point_data({"next_concentration_p1": own[1]})
+    own = with_cells(made)
+    basis, known = basis_of(own, 1), as_held(own, "velocity")
+    after = history(basis, known, fields["concentration"], 1)[1]
+    made = made.with_point_data({"next_concentration_p1": after})
     return renumbered(made, case.seed) if case.permuted else made
 
 

@@ -23,6 +23,7 @@ from tests.benchmarks.learning.elements import (
     as_held,
     basis_of,
     factorized,
+    with_cells,
 )
 from tests.benchmarks.learning.functions import Function, at
 from tests.benchmarks.learning.planar import (
@@ -148,12 +149,12 @@ def sample(case: Case) -> Mesh:
         "von_mises": von_mises(stress),
     }
     made = mesh.with_point_data(fields)
-    if mesh.cells:
-        basis = basis_of(mesh, 1)
-        held = outer_nodes(domain, basis)
-        own = solution(basis, as_held(made, "modulus"), strain, held)
-        own = {"displacement_p1": own[0], "von_mises_p1": von_mises(own[1])}
-        made = made.with_point_data(own)
+    own = with_cells(made)
+    basis = basis_of(own, 1)
+    held = outer_nodes(domain, basis)
+    u, stress = solution(basis, as_held(own, "modulus"), strain, held)
+    found = {"displacement_p1": u, "von_mises_p1": von_mises(stress)}
+    made = made.with_point_data(found)
     return renumbered(made, case.seed) if case.permuted else made
 
 
