@@ -285,10 +285,10 @@ def test_predictions_are_means_on_surfaces_without_a_direction():
     assert recommended(surfaces, ["f"], ["u"]).symmetry is None
     found = recommended(surfaces, ["f"], ["u"], symmetry=known)
     assert found.symmetry == known
-    assert "means over 6" in text(found, "Predictions are means")
+    assert "means over 5 moved copies" in text(found, "Predict by")
     inside = recommended(plane(), ["f"], ["u"], symmetry=known)
     assert inside.symmetry is None
-    assert text(inside, "Predictions as they are")
+    assert text(inside, "Predict without means")
 
 
 def test_weights_decay_where_a_linear_network_has_no_directions():

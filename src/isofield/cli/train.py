@@ -260,12 +260,13 @@ def train(
         "similarity": products,
         "cloud_on_boundary": not cloud_inside,
     }
-    network, schedule, drawn = _recipe(learned, given, wanted, architecture, fields)
+    augment = Symmetry(copies, seed=seed) if copies else None
+    asked = {**fields, "symmetry": augment}
+    network, schedule, drawn = _recipe(learned, given, wanted, architecture, asked)
     if clouds is not None:
         drawn = RandomClouds(clouds, seed) if clouds else None
     network |= {name: size for name, size in sizes.items() if size is not None}
     _check_sizes(network["architecture"], sizes, direct)
-    augment = Symmetry(copies, seed=seed) if copies else None
     model = Surrogate.for_cases(
         learned.meshes,
         given,
@@ -359,7 +360,7 @@ def _recipe(
     inputs: Sequence[str],
     targets: Sequence[str],
     architecture: Architecture | None,
-    fields: Mapping[str, Any],
+    asked: Mapping[str, Any],
 ) -> tuple[dict[str, Any], Schedule, RandomClouds | None]:
     """What to train with: as the cases ask for, or the architecture that is named."""
     from isofield.recommend import recommended
@@ -367,7 +368,7 @@ def _recipe(
 
     if architecture is not None:
         return {"architecture": architecture.value}, Schedule(), None
-    found = recommended(cases.meshes, inputs, targets, **fields)
+    found = recommended(cases.meshes, inputs, targets, **asked)
     typer.echo(str(found))
     return dict(found.arguments), found.schedule, found.clouds
 

@@ -210,11 +210,10 @@ def chosen_mean(
         return None, []
     if found.measure_dimension == found.dimension:
         return None, [
-            "Predictions as they are, no means over moved copies: where those were "
-            "measured in the plane, 3.0 % became 2.9 % for transport and 8.0 % stayed "
-            "for conduction."
+            "Predict without means over moved copies: in the plane 4 took transport "
+            "from 3.0 to 2.9 % and left conduction at 8.0 %."
         ]
     return symmetry, [
-        f"Predictions are means over {1 + symmetry.copies} moved meshes: on closed "
-        "surfaces the mean over 4 took the error from 5.0 to 3.8 %."
+        f"Predict by means over {symmetry.copies} moved copies and the mesh (symmetry, "
+        "--copies): on closed surfaces 3 took the error from 5.0 to 3.8 %."
     ]
