@@ -272,10 +272,10 @@ def from_points(
             1,000 random points of plates with holes        -5.4 %    0.0 %
             the same, blue noise                            -3.9 %   +1.8 %
             500 random points of a square                   -7.4 %   -2.3 %
-            300 random points of a cube                      -34 %   -6.7 %
-            1,000 random points of a cube                    -26 %   -5.8 %
-            the same with a notch, 3 spacings wide           -28 %   -3.7 %
-            480 points of a cube, blue noise                 -17 %    +11 %
+            300 random points of a cube                      -33 %   -5.9 %
+            1,000 random points of a cube                    -23 %   -3.7 %
+            the same with a notch, 3 spacings wide           -29 %   -4.6 %
+            480 points of a cube, blue noise                 -16 %    +11 %
 
         A mesh as domain is better wherever there is one.
     normals : (N, d) of length 1, for points on a surface, where they are known.

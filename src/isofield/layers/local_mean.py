@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from isofield.discretization import Discretization
@@ -37,9 +36,7 @@ class LocalMean(Operator):
 
     def forward(self, u: Tensor, plan: KernelPlan) -> Tensor:
         """(N, C) at the source points -> (M, C) at the target points."""
-        with torch.autocast(u.device.type, enabled=False):
-            u = u.to(plan.weight).contiguous()
-            return sparse_product(u, plan.weight, plan.graph)
+        return sparse_product(u.to(plan.weight).contiguous(), plan.weight, plan.graph)
 
 
 class LocalAverage(Operator):

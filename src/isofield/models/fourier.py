@@ -60,9 +60,9 @@ class FourierOperator(Operator):
     Source: as for `FourierConv`.
     """
 
-    splits = (
-        True  # plates on meshes a third as fine then err by a third of what they did
-    )
+    # plates on meshes a third as fine as any learned from then err by a third of what
+    # they did in displacement, by six tenths in von Mises stress
+    splits = True
 
     def __init__(
         self,

@@ -115,10 +115,8 @@ class MeshGraphNet(Operator):
         v, e = self.lift(u), self.lift_edges(plan.offset)
         for step in self.steps:
             v, e = step(v, e, plan.edges, self.share)
-        with torch.autocast(u.device.type, enabled=False):
-            v = v.to(plan.share).contiguous()
-            v = sparse_product(v, plan.share, plan.to_target)
-        return self.project(v)
+        v = v.to(plan.share).contiguous()
+        return self.project(sparse_product(v, plan.share, plan.to_target))
 
 
 class _Step(nn.Module):

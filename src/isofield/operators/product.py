@@ -13,8 +13,12 @@ from isofield.graph import Graph
 
 
 def sparse_product(u: Tensor, values: Tensor, graph: Graph) -> Tensor:
-    """`v_i = sum_j a_ij u_j`: u (N, C), values a (E,) -> (M, C)."""
-    return cast(Tensor, _Product.apply(u, values, graph))
+    """`v_i = sum_j a_ij u_j`: u (N, C), values a (E,) -> (M, C).
+
+    Both of one precision, in which the sums stay under autocast too.
+    """
+    with torch.autocast(u.device.type, enabled=False):
+        return cast(Tensor, _Product.apply(u, values, graph))
 
 
 class _Product(torch.autograd.Function):

@@ -210,7 +210,7 @@ def chosen_mean(
         return None, []
     if found.measure_dimension == found.dimension:
         return None, [
-            "Predict without means over moved copies: in the plane 4 took transport "
+            "Predict without means over moved copies: in the plane 3 took transport "
             "from 3.0 to 2.9 % and left conduction at 8.0 %."
         ]
     return symmetry, [

@@ -9,14 +9,16 @@ import numpy as np
 from isofield.cells import CELL_TYPES
 from isofield.mesh import Mesh, MeshError
 
-# Of the simplices of a random cloud 0.07 % have a radius above REACH times the TYPICAL
-# quantile, of those of a mesh none: the measure of their balls over that of a point is
-# a gamma variable of shape d (Miles 1970, doi:10.1016/0025-5564(70)90061-1).
+# In the plane and in space 0.07 % of the simplices within a random cloud have a radius
+# above REACH times the TYPICAL quantile, of those of a mesh none: in a Poisson process
+# the measure of their balls over that of a point has the gamma law of shape d.
 REACH = {1: 1.8, 2: 1.8, 3: 1.4}
 TYPICAL = 0.8
-# The quantile of random clouds in space, in spacings, the least that is taken there:
-# the lesser ones of meshes and blue noise say less of what gaps are.
-RANDOM = 1.0
+# Slivers, as of the corners of a square, are no measure of what is typical in space.
+SLIVER = 0.05  # of the volume of a cube over the longest edge
+# The least that is taken for typical in space, in spacings: with 1, 3 % more of a cube
+# of random points is lost, and nothing found that is not found so.
+RANDOM = 1.2
 
 
 def mesh_simplices(mesh: Mesh) -> np.ndarray:
@@ -67,19 +69,25 @@ def _delaunay(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     try:
         found = Delaunay(points - points.mean(axis=0))
     except QhullError as error:
-        raise ValueError(
-            f"{len(points)} points in {d}-D do not span a domain: do they lie in a "
-            "line or a plane?"
-        ) from error
+        raise _flat(points) from error
     simplices = points[found.simplices]
     edges = simplices[:, 1:] - simplices[:, :1]
     size = np.abs(edges).max(axis=(1, 2))
     # Qhull's flat simplices, of points in one plane, measure nothing.
     real = np.abs(np.linalg.det(edges)) > 1e-12 * size**d
+    if not real.any():
+        raise _flat(points)
     number = np.where(real, real.cumsum() - 1, -1)
     other = np.where(found.neighbors >= 0, number[found.neighbors], -1)
     pairs = np.stack(np.broadcast_arrays(number[:, None], other), axis=2).reshape(-1, 2)
     return simplices[real], pairs[(pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1])]
+
+
+def _flat(points: np.ndarray) -> ValueError:
+    return ValueError(
+        f"{len(points)} points in {points.shape[1]}-D do not span a domain: do they "
+        "lie in a line or a plane?"
+    )
 
 
 def alpha_simplices(points: np.ndarray) -> np.ndarray:
@@ -90,7 +98,7 @@ def alpha_simplices(points: np.ndarray) -> np.ndarray:
     doi:10.1109/TIT.1983.1056714). In space few of the simplices that fill a void are so
     large: there a gap is also what chains of simplices above `typical_size` connect to
     one, as edges are told from noise by Canny 1986, doi:10.1109/TPAMI.1986.4767851.
-    From 0.9 times that size on, chains would run through the whole cloud.
+    Above lesser sizes, of 0.9 spacings, chains would run through the whole cloud.
     """
     simplices, pairs = _delaunay(points)
     d = points.shape[1]
@@ -99,10 +107,12 @@ def alpha_simplices(points: np.ndarray) -> np.ndarray:
     radius = np.linalg.norm(np.linalg.solve(edges, right)[..., 0], axis=1)
     spacing = local_spacing(points, simplices, d).mean(axis=1)
     size = radius / spacing
-    typical = typical_size(size, d)
-    gap = size > REACH[d] * typical
-    if d == 3:
-        gap = _reached(gap, size > typical, pairs)
+    if d < 3:
+        return simplices[size <= REACH[d] * typical_size(size, d)]
+    longest = np.abs(edges).max(axis=(1, 2))
+    thick = np.abs(np.linalg.det(edges)) > SLIVER * longest**d
+    typical = typical_size(size[thick] if thick.any() else size, d)
+    gap = _reached(size > REACH[d] * typical, size > typical, pairs)
     return simplices[~gap]
 
 

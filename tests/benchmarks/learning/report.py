@@ -153,13 +153,8 @@ def _transferred(line: Line, _: Sequence[Line], target: str) -> list[str]:
         return f"{max(found) / base:.2f}" if found else "–"
 
     def beside(start: str) -> list[str]:
-        own = line["own"].get(start, {}).get(target)
-        shown = [f"{e:.3f}" for title, e in errors.items() if title.startswith(start)]
-        return [
-            worst(start),
-            *(shown or ["–"]),
-            "–" if own is None else f"{own:.3f}",
-        ]
+        found = errors.get(start), line["own"].get(start, {}).get(target)
+        return [worst(start), *("–" if e is None else f"{e:.3f}" for e in found)]
 
     return [
         *(worst("4 times finer"), worst("graded"), worst("another mesher")),
