@@ -384,3 +384,31 @@ def test_the_mean_is_that_of_predictions_moved_back(model, blobs):
     assert_allclose(there, np.mean(all_s, 0), rtol=1e-5, atol=1e-9)
     single = predict(model, mesh).point_data["u_predicted"]
     assert np.abs(found - single).max() > 1e-3 * np.abs(single).max()
+
+
+def test_copies_that_leave_what_training_saw_are_named(blobs, tiny):
+    long = [replace(mesh, points=mesh.points * [2.0, 0.5]) for mesh in blobs[:3]]
+    model, upright = tiny(long), Symmetry(3, mirrored=False, right_angles=True)
+    predict(model, long[0])
+    with pytest.warns(ExtrapolationWarning, match=r"the mesh, moved copy \d"):
+        predict(model, long[0], symmetry=upright)
+
+
+def test_fields_that_turn_in_no_known_way_have_no_mean(blobs, tiny):
+    voigt = [
+        mesh.with_point_data({"stress": np.ones((len(mesh.points), 3))})
+        for mesh in blobs[:3]
+    ]
+    model = tiny(voigt, targets=("stress",))
+    with pytest.raises(FieldError, match=r"here: 'stress' has shape \(3,\) per point"):
+        predict(model, voigt[0], symmetry=Symmetry(1), where="here")
+
+
+def test_a_mean_reads_the_inputs_alone(model, blobs):
+    """Whatever else lies on the mesh, under the same name elsewhere too."""
+    many = len(blobs[0].cells["triangle"])
+    data = blobs[0].point_data | {"odd": np.ones((len(blobs[0].points), 5))}
+    full = replace(blobs[0], point_data=data, cell_data={"f": np.ones((many, 7))})
+    plain = predict(model, blobs[0], symmetry=Symmetry(1))
+    found = predict(model, full, symmetry=Symmetry(1))
+    assert_allclose(found.point_data["s_predicted"], plain.point_data["s_predicted"])
