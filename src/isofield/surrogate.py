@@ -188,6 +188,7 @@ class Surrogate:
         check: bool = False,
         where: str = "the mesh",
         cloud_on_boundary: bool = True,
+        learning: bool = False,
     ) -> Sample:
         """A mesh with its fields, discretized, scaled and prepared for the network.
 
@@ -197,7 +198,8 @@ class Surrogate:
         point leaves the envelope, or one of `at_points` the mesh by more than one mean
         spacing (a cloud by two thirds of the radius). cloud_on_boundary : False for a
         cloud whose points all lie strictly inside (`from_points`); ignored where the
-        mesh has cells.
+        mesh has cells. learning : for a training, where some networks are given long
+        cells as they are (`Operator.learns_from_pieces`).
 
         Raises `FieldError` where the mesh does not fit the model or lacks an input,
         `MeshError` where it has no measure or the network cannot be prepared for it.
@@ -221,7 +223,8 @@ class Surrogate:
             for line in lines:
                 warnings.warn(f"{where}: {line}", ExtrapolationWarning, stacklevel=3)
         domain = self.frame.scaled(physical)
-        source, shown = self._source(mesh, domain, shown)
+        whole = learning and not self.network.learns_from_pieces
+        source, shown = (domain, shown) if whole else self._source(mesh, domain, shown)
         target = domain if queries is None else self.frame.scaled(queries)
         unit = feature_units(self.inputs, self.features, domain.dimension, length)
         sample = Sample(

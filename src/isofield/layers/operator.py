@@ -22,9 +22,11 @@ class Operator(nn.Module):
 
     splits : whether it is given the pieces of cells that are longer than what it
     resolves, as a finer quadrature of the same domain, and not the cells themselves.
+    learns_from_pieces : whether in a training too, or in predictions alone.
     """
 
     splits: bool = False
+    learns_from_pieces: bool = True
 
     @abstractmethod
     def prepare(self, source: Discretization, target: Discretization) -> Plan:

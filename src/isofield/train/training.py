@@ -181,7 +181,7 @@ def _prepared(
     task = bars.add("Preparing cases", len(cases))
     samples = []
     for case, name in zip(cases, names, strict=True):
-        samples.append(model.sample(case, where=name, **how))
+        samples.append(model.sample(case, where=name, learning=True, **how))
         _check_relative(model, case, name)
         bars.advance(task)
     return samples
