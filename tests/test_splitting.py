@@ -196,3 +196,18 @@ def test_sources_are_fitted_where_they_are_known() -> None:
     assert_allclose(plan.dual[:known], alone.dual, rtol=1e-5, atol=1e-7)
     assert (plan.dual[known:] == 0).all()
     assert len(plan.dual) > known
+
+
+@pytest.mark.parametrize(
+    ("architecture", "more", "in_training"),
+    [("FourierOperator", {}, False), ("GreenOperator", {"linear": ["f"]}, True)],
+)
+def test_which_networks_learn_from_pieces(architecture, more, in_training) -> None:
+    """In predictions both are given those of a coarse mesh."""
+    cases = [_case(disk(n, jitter=0.1, seed=n)) for n in (8, 10)]
+    size = {"width": 8, "blocks": 1, "architecture": architecture, **more}
+    model = Surrogate.for_cases(cases, ["f"], ["u"], **size)
+    coarse = _case(disk(4))
+    assert len(model.sample(coarse).x) > len(coarse.points)
+    learned = model.sample(coarse, learning=True)
+    assert (len(learned.x) > len(coarse.points)) == in_training
