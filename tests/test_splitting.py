@@ -156,7 +156,7 @@ def test_a_coarse_mesh_predicts_as_the_mesh_of_its_pieces() -> None:
     model = Surrogate.for_cases(cases, ["f"], ["u"], width=8, blocks=1)
     coarse = _case(disk(4))
     assert len(model.sample(coarse).x) == len(coarse.points)
-    model.network.splits = True
+    model.network.pieces = "always"
     sample = model.sample(coarse)
     assert len(sample.x) > len(sample.pos) == len(coarse.points)
     fine = coarse.refined()

@@ -13,7 +13,7 @@ import torch
 
 from isofield.data import Field, FieldError, Sample, Symmetry
 from isofield.data.fields import stacked
-from isofield.data.motion import middle, moved, moved_fields
+from isofield.data.motion import middle, moved, moved_fields, turns
 from isofield.mesh import Mesh
 from isofield.model_file import load_model
 from isofield.surrogate import Surrogate
@@ -54,11 +54,13 @@ def predict(
     """
     if not isinstance(model, Surrogate):
         model = load_model(model)
-    given: dict[str, Any] = {"values": values, "where": where}
-    given["cloud_on_boundary"] = cloud_on_boundary
+    given: dict[str, Any] = {
+        "values": values,
+        "where": where,
+        "cloud_on_boundary": cloud_on_boundary,
+    }
     sample = model.sample(mesh, with_targets=False, check=True, **given)
-    output = _output(model, sample, device)
-    output = _mean(output, model, mesh, symmetry, device, **given)
+    output = _mean(model, sample, mesh, symmetry, device, **given)
     fields, units = {}, {}
     for target in model.targets:
         predicted = output[target.name]
@@ -96,16 +98,18 @@ def predict_at(
     """
     if not isinstance(model, Surrogate):
         model = load_model(model)
-    given: dict[str, Any] = {"values": values, "at_points": points}
-    given["cloud_on_boundary"] = cloud_on_boundary
+    given: dict[str, Any] = {
+        "values": values,
+        "at_points": points,
+        "cloud_on_boundary": cloud_on_boundary,
+    }
     sample = model.sample(mesh, with_targets=False, check=True, **given)
-    output = _output(model, sample, device)
-    return _mean(output, model, mesh, symmetry, device, **given)
+    return _mean(model, sample, mesh, symmetry, device, **given)
 
 
 def _mean(
-    output: dict[str, np.ndarray],
     model: Surrogate,
+    sample: Sample,
     mesh: Mesh,
     symmetry: Symmetry | None,
     device: torch.device | str | None,
@@ -113,22 +117,21 @@ def _mean(
     where: str = "the mesh",
     **given: Any,
 ) -> dict[str, np.ndarray]:
-    """The mean of the output and of those for moved copies of the mesh, moved back; the
-    output where there is no symmetry."""
+    """What the model gives for the mesh with this sample; with a symmetry the mean of
+    that and of what it gives for moved copies, moved back."""
     if symmetry is None:
-        return output
+        return _output(model, sample, device)
     c, d = middle(mesh), mesh.points.shape[1]
     _check_turning(model, d, where)
-    bare, total = _inputs_alone(model, mesh, given["values"] or {}), dict(output)
+    total = _output(model, sample, device)
+    bare = _inputs_alone(model, mesh, given["values"] or {})
     for copy in range(symmetry.copies):
         q = symmetry.matrix(0, copy, d)
         if at_points is not None:
             given["at_points"] = c + (np.asarray(at_points) - c) @ q.T
-        name = f"{where}, moved copy {copy}"
-        sample = model.sample(
-            moved(bare, q), with_targets=False, check=True, where=name, **given
-        )
-        found = moved_fields(_output(model, sample, device), q.T)
+        given["where"] = f"{where}, moved copy {copy}"
+        other = model.sample(moved(bare, q), with_targets=False, check=True, **given)
+        found = moved_fields(_output(model, other, device), q.T)
         total = {name: total[name] + found[name] for name in total}
     return {name: values / (1 + symmetry.copies) for name, values in total.items()}
 
@@ -136,7 +139,7 @@ def _mean(
 def _check_turning(model: Surrogate, d: int, where: str) -> None:
     """Raises `FieldError` for fields that turn in a way that is not known."""
     for field in (*model.inputs, *model.targets):
-        if field.shape not in ((), (d,), (d, d)):
+        if not turns(field.shape, d):
             raise FieldError(
                 f"{where}: {field.name!r} has shape {field.shape} per point, expected "
                 f"(), ({d},) or ({d}, {d}) for a mean over moved copies: how others "

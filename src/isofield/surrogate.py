@@ -199,7 +199,7 @@ class Surrogate:
         spacing (a cloud by two thirds of the radius). cloud_on_boundary : False for a
         cloud whose points all lie strictly inside (`from_points`); ignored where the
         mesh has cells. learning : for a training, where some networks are given long
-        cells as they are (`Operator.learns_from_pieces`).
+        cells as they are (`Operator.pieces`).
 
         Raises `FieldError` where the mesh does not fit the model or lacks an input,
         `MeshError` where it has no measure or the network cannot be prepared for it.
@@ -223,8 +223,7 @@ class Surrogate:
             for line in lines:
                 warnings.warn(f"{where}: {line}", ExtrapolationWarning, stacklevel=3)
         domain = self.frame.scaled(physical)
-        whole = learning and not self.network.learns_from_pieces
-        source, shown = (domain, shown) if whole else self._source(mesh, domain, shown)
+        source, shown = self._source(mesh, domain, shown, learning)
         target = domain if queries is None else self.frame.scaled(queries)
         unit = feature_units(self.inputs, self.features, domain.dimension, length)
         sample = Sample(
@@ -252,11 +251,12 @@ class Surrogate:
         return sample
 
     def _source(
-        self, mesh: Mesh, domain: Discretization, values: np.ndarray
+        self, mesh: Mesh, domain: Discretization, values: np.ndarray, learning: bool
     ) -> tuple[Discretization, np.ndarray]:
         """Where the network integrates, with inputs there: the domain, or that of the
         mesh whose cells with edges above `LONGEST` radii are split."""
-        if mesh.dimension <= 0 or not self.network.splits:
+        whole = ("never", "in predictions") if learning else ("never",)
+        if mesh.dimension <= 0 or self.network.pieces in whole:
             return domain, values
         longest = LONGEST[self.at] * self.arguments["radius"] * self.frame.length
         finer, values = split(mesh, values, longest, self.at)

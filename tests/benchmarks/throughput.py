@@ -108,7 +108,7 @@ def _as_large(name: str, size: int, given: dict[str, Any]) -> nn.Module:
 
 
 def _made(name: str, width: int, given: dict[str, Any]) -> nn.Module:
-    options: dict[str, Any] = {"radius": 0.18, "width": width, **given}
+    options: dict[str, Any] = {"width": width, **given}
     if name == "GreenOperator":
         options |= {"linear": [0], "context": width}
     return ARCHITECTURES[name](1, 1, 2, **options)

@@ -48,10 +48,10 @@ class Symmetry:
 
         Source: Mezzadri, Notices of the AMS 54, 2007, arXiv:math-ph/0609050.
         """
-        wanted = -1 if self.mirrored and copy % 2 else 1
         if self.right_angles:
             known = _right_angles(dimension, self.mirrored, (self.seed, case))
             return known[copy % len(known)]
+        wanted = -1 if self.mirrored and copy % 2 else 1
         random = np.random.default_rng([self.seed, case, copy])
         q, r = np.linalg.qr(random.standard_normal((dimension, dimension)))
         q = q * np.sign(np.diag(r))
@@ -200,19 +200,21 @@ def moved_fields(
     d, found = len(q), {}
     for name, values in fields.items():
         shape = values.shape[1:]
-        if shape == ():
-            found[name] = values
-        elif shape == (d,):
-            found[name] = values @ q.T
-        elif shape == (d, d):
-            found[name] = q @ values @ q.T
-        else:
+        if not turns(shape, d):
             raise FieldError(
                 f"field {name!r} has shape {shape} per point, expected (), ({d},) or "
                 f"({d}, {d}): how it turns with the mesh is not known; write tensors "
                 "in full, and leave other fields out"
             )
+        found[name] = values @ q.T if shape else values
+        if len(shape) == 2:
+            found[name] = q @ found[name]
     return found
+
+
+def turns(shape: tuple[int, ...], d: int) -> bool:
+    """Whether a field of this shape at one point is a scalar, vector or full tensor."""
+    return shape in ((), (d,), (d, d))
 
 
 def _inside_out(mesh: Mesh) -> Mesh:

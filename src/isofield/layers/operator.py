@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -20,13 +20,11 @@ class Operator(nn.Module):
     `operator(u, plan)` takes channels (N, C_in) at the source points to (M, C_out) at
     the target points. Parameters depend on neither.
 
-    splits : whether it is given the pieces of cells that are longer than what it
-    resolves, as a finer quadrature of the same domain, and not the cells themselves.
-    learns_from_pieces : whether in a training too, or in predictions alone.
+    pieces : when it is given the pieces of cells that are longer than what it resolves,
+    as a finer quadrature of the same domain, and not the cells themselves.
     """
 
-    splits: bool = False
-    learns_from_pieces: bool = True
+    pieces: Literal["never", "in predictions", "always"] = "never"
 
     @abstractmethod
     def prepare(self, source: Discretization, target: Discretization) -> Plan:

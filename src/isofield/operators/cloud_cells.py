@@ -13,6 +13,7 @@ from torch import Tensor
 from isofield.charts import chart_dimension
 from isofield.discretization import Discretization
 from isofield.mesh import Mesh
+from isofield.voronoi.angles import corner_numbers
 from isofield.voronoi.domain import alpha_simplices
 from isofield.voronoi.surface import tangent_triangles
 
@@ -77,13 +78,7 @@ def cloud_cells(domain: Discretization, neighbours: int = 30) -> CloudCells:
         nodes = torch.from_numpy(tangent_triangles(places.numpy(), neighbours))
         share = weights.new_full((len(nodes),), 1 / 3)
     else:
-        nodes = _numbered(alpha_simplices(places.numpy()), places)
+        corners = alpha_simplices(places.numpy())
+        nodes = torch.from_numpy(corner_numbers(places.numpy(), corners))
         share = weights.new_ones(len(nodes))
     return CloudCells(merged, place, nodes, share, weights)
-
-
-def _numbered(simplices: np.ndarray, places: Tensor) -> Tensor:
-    """(S, n) the numbers of corners (S, n, d), which are places bit by bit."""
-    flat = torch.from_numpy(simplices.reshape(-1, places.shape[1]))
-    _, inverse = torch.unique(torch.cat([places, flat]), dim=0, return_inverse=True)
-    return inverse[len(places) :].view(simplices.shape[:2])

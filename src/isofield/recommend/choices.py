@@ -26,13 +26,12 @@ WAVES = {
 def chosen_network(found: Survey, linear: Sequence[str]) -> tuple[str, str]:
     """What learned most in equal time where it was compared; the figures are errors in
     relative L2 on shapes or fields that were not learned from."""
-    m, d = found.measure_dimension, found.dimension
     if linear:
         figures = (
             "On conduction in plates with holes it errs by 8 % after 300 s of one "
             "core, FourierOperator, which may be anything, by 28 %."
         )
-        if m < d:
+        if not found.fills:
             figures = (
                 "On closed surfaces it errs by 2.7 % after 30 s of one core, "
                 "ZernikeNet by 8.2 %, FourierOperator by 12.6 %."
@@ -41,9 +40,9 @@ def chosen_network(found: Survey, linear: Sequence[str]) -> tuple[str, str]:
             f"GreenOperator: the targets are declared linear in {', '.join(linear)}. "
             f"{figures}"
         )
-    if m < d:
+    if not found.fills:
         return _on_surfaces(found)
-    if d == 2:
+    if found.dimension == 2:
         return "FourierOperator", (
             "FourierOperator: the cases fill the plane. On plates with holes it errs "
             "by 5.6 %, GNO by 14.5 % after the same time."
@@ -178,8 +177,7 @@ def chosen_schedule(
         f"{passes} passes: about {batches} steps of {nodes:,} nodes each make "
         f"{passes * batches:,}; 4,000 to 7,000 are what trainings took."
     ]
-    fills = found.measure_dimension == found.dimension
-    if kernel != {"kernel": "isotropic"} or not fills:
+    if kernel.get("kernel") != "isotropic" or not found.fills:
         return schedule, why
     return replace(schedule, decay=DECAY), [
         *why,
@@ -191,7 +189,7 @@ def chosen_schedule(
 def chosen_clouds(found: Survey) -> tuple[RandomClouds | None, list[str]]:
     """Where cells fill the space of the points; on surfaces clouds do as well as they
     are."""
-    if found.measure_dimension < found.dimension:
+    if not found.fills:
         return None, []
     clouds = RandomClouds()
     figures = "0.30 to 0.13" if found.dimension == 3 else "0.140 to 0.128"
@@ -208,7 +206,7 @@ def chosen_mean(
     """Over which moved copies a prediction is the mean, where there is a symmetry."""
     if symmetry is None:
         return None, []
-    if found.measure_dimension == found.dimension:
+    if found.fills:
         return None, [
             "Predict without means over moved copies: in the plane 3 took transport "
             "from 3.0 to 2.9 % and left conduction at 8.0 %."

@@ -31,6 +31,7 @@ class Recommendation:
         found = recommended(cases, inputs, targets)
         model = Surrogate.for_cases(cases, inputs, targets, **found.arguments)
         fit(model, cases, schedule=found.schedule, clouds=found.clouds)
+        predict(model, mesh, symmetry=found.symmetry)
 
     arguments : of `Surrogate.for_cases` besides the cases and the names of the fields.
     schedule, clouds : of `fit`. symmetry : of `predict`. reasons : a sentence for each

@@ -16,7 +16,7 @@ def described(found: Survey) -> str:
     """Cases, nodes, inputs and targets in one sentence."""
     least, most = min(found.sizes), max(found.sizes)
     kind = "surfaces" if found.measure_dimension == 2 else "curves"
-    if found.measure_dimension == found.dimension:
+    if found.fills:
         kind = "domains in the plane" if found.dimension == 2 else "volumes"
     elif found.closed:
         kind = f"{kind} in {found.dimension} dimensions ({found.closed} closed)"

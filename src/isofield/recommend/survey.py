@@ -44,6 +44,11 @@ class Survey:
     same_domain: bool
 
     @property
+    def fills(self) -> bool:
+        """Whether the domains fill the space, as surfaces and curves do not."""
+        return self.measure_dimension == self.dimension
+
+    @property
     def constant(self) -> list[str]:
         """Inputs that vary from case to case at most."""
         return [field.name for field in self.inputs if field.name not in self.details]

@@ -16,7 +16,7 @@ REACH = {1: 1.8, 2: 1.8, 3: 1.4}
 TYPICAL = 0.8
 # Slivers, as of the corners of a square, are no measure of what is typical in space.
 SLIVER = 0.05  # of the volume of a cube over the longest edge
-# The least that is taken for typical in space, in spacings: with 1, 3 % more of a cube
+# The least that is taken for typical in space, in spacings: with 1, 5 % more of a cube
 # of random points is lost, and nothing found that is not found so.
 RANDOM = 1.2
 

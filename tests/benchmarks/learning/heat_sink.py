@@ -183,7 +183,7 @@ def sample(case: Case) -> Mesh:
         "temperature": interpolation(mesh.points, ROUNDING) @ values,
     }
     made = mesh.with_point_data(fields)
-    if mesh.cells:
+    if mesh.cells:  # no simplex of a cloud has a side on the bottom, where q enters
         own = solution(basis_of(mesh, 1), as_held(made, "heating"), cooling)
         made = made.with_point_data({"temperature_p1": own})
     return renumbered(made, case.seed) if case.permuted else made

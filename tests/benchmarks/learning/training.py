@@ -24,7 +24,7 @@ from isofield.models import ARCHITECTURES
 from isofield.predict import predict
 from isofield.recommend import recommended
 from isofield.surrogate import ExtrapolationWarning, Surrogate
-from isofield.train import Schedule, evaluate
+from isofield.train import Schedule
 from isofield.train.run import Run
 from tests.benchmarks.learning.cases import Task, renumbered
 from tests.benchmarks.learning.peers import PEERS
@@ -164,11 +164,11 @@ def errors_on(
     """Set -> target -> mean relative L2 error in the measure."""
     errors = {}
     for title, cases in track(tests.items(), "Testing"):
-        if symmetry is None:
-            found = evaluate(model, _sampled(model, cases)).mean(0).tolist()
-        else:
-            found = _errors_of_means(model, task, cases, symmetry)
-        errors[title] = dict(zip(task.targets, found, strict=True))
+        found = [_errors(model, case, symmetry) for case in cases]
+        errors[title] = {
+            name: float(np.mean([error[name] for error in found]))
+            for name in task.targets
+        }
     if task.rolled is not None:
         far = [_rolled(model, case, symmetry, *task.rolled) for case in tests[ROLLED]]
         title = f"{ROLLED}, {task.rolled[2]} steps"
@@ -176,38 +176,22 @@ def errors_on(
     return errors
 
 
-def _errors_of_means(
-    model: Surrogate, task: Task, cases: Sequence[Mesh], symmetry: Symmetry
-) -> list[float]:
-    """Of each target, where predictions are means over moved copies."""
-    found = [_predicted(model, case, symmetry) for case in cases]
-    m, closed = model.frame.measure_dimension, _closed(model)
-    domains = [discretized(case, "points", "a case", m, closed) for case in cases]
-    return [
-        float(
-            np.mean(
-                [
-                    _apart(case, f"{name}_predicted", name, domain)
-                    for case, domain in zip(found, domains, strict=True)
-                ]
-            )
-        )
-        for name in task.targets
-    ]
+def _errors(
+    model: Surrogate, case: Mesh, symmetry: Symmetry | None
+) -> dict[str, float]:
+    """Of each target; with a symmetry those of means over moved copies."""
+    found = _predicted(model, case, symmetry)
+    m, names = model.frame.measure_dimension, [t.name for t in model.targets]
+    domain = discretized(case, "points", "a case", m, _closed(model))
+    return {n: _apart(found, f"{n}_predicted", n, domain) for n in names}
 
 
 def _predicted(model: Surrogate, case: Mesh, symmetry: Symmetry | None) -> Mesh:
     """The case with predictions; all sets but one are beyond what training saw."""
+    told: dict[str, Any] = {"cloud_on_boundary": _closed(model), "symmetry": symmetry}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)
-        on_boundary, device = _closed(model), "cpu"
-        return predict(
-            model,
-            case,
-            device=device,
-            cloud_on_boundary=on_boundary,
-            symmetry=symmetry,
-        )
+        return predict(model, case, device="cpu", **told)
 
 
 def moved_by_renumbering(model: Surrogate, cases: Sequence[Mesh]) -> float:
@@ -272,7 +256,7 @@ def result(
     line |= trained(model, job, samples)
     middle = tests[task.resolutions[len(task.resolutions) // 2]]
     line["renumbered"] = moved_by_renumbering(model, middle)
-    symmetry = replace(task.symmetry, copies=job.mean) if job.mean else None  # type: ignore[type-var]
+    symmetry = _symmetry(task, job.mean) if job.mean else None
     errors = errors_on(model, task, tests, symmetry)
     return line | {"errors": errors} | own_errors(task, tests)
 
@@ -298,12 +282,16 @@ def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
 
 
 def _copied(task: Task, job: Job, cases: Sequence[Mesh]) -> list[Mesh]:
+    symmetry = replace(_symmetry(task, job.copies), seed=job.seed)
+    names = [f"case {number}" for number in range(len(cases))]
+    return with_copies(cases, names, symmetry, [*task.inputs, *task.targets])[0]
+
+
+def _symmetry(task: Task, copies: int) -> Symmetry:
     """Raises `ValueError` for a task that has a direction of its own."""
     if task.symmetry is None:
         raise ValueError(f"copies: {task.name} is not the same in every direction")
-    symmetry = replace(task.symmetry, copies=job.copies, seed=job.seed)
-    names = [f"case {number}" for number in range(len(cases))]
-    return with_copies(cases, names, symmetry, [*task.inputs, *task.targets])[0]
+    return replace(task.symmetry, copies=copies)
 
 
 def _numbers(model: Surrogate) -> int:
