@@ -225,6 +225,11 @@ def _table(rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in [rows[0], rule, *rows[1:]])
 
 
+def _style(line: Line) -> str:
+    """Dotted with copies in training, crosses for means over some in predictions."""
+    return ("x" if line.get("mean") else "o") + (":" if line.get("copies") else "-")
+
+
 def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
     """Error against points, a line for every model, the solver's own dashed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -242,7 +247,7 @@ def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
             (
                 _label(line),
                 line["errors"],
-                "o:" if line.get("copies") else "o-",
+                _style(line),
                 colours[line["model"]],
             )
             for line in lines
