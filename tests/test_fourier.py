@@ -13,11 +13,13 @@ from scipy.special import j1
 from isofield import Discretization
 from isofield.discretization import pack
 from isofield.graph import radius_graph
+from isofield.layers import fourier_conv
 from isofield.layers.fourier_conv import FourierConv, hats, wave_numbers
 from isofield.layers.local_mean import LocalMean
 from isofield.layers.moments import domain_moments
 from isofield.models import FourierOperator
 from isofield.operators.product import sparse_product
+from isofield.plan import pack_plans
 from isofield.testing import body, probes, waves
 
 SIZES = (12, 17, 24, 34)
@@ -242,6 +244,22 @@ def test_samples_do_not_see_each_other():
     v = model(u, model.prepare(both, both))
     alone = model(u[: len(one)], model.prepare(one, one))
     assert torch.allclose(v[: len(one)], alone, rtol=1e-10, atol=1e-12)
+
+
+def test_samples_side_by_side_are_samples_one_after_the_other(monkeypatch):
+    """As on a GPU: outputs and gradients of a batch of three domains."""
+    domains = [body(2, n) for n in (5, 8, 6)]
+    conv = FourierConv(3, 2, 2, 2.6, modes=4).double()
+    plan = pack_plans([conv.prepare(domain, domain) for domain in domains])
+    u = waves(3)(pack(domains).points).requires_grad_()
+    found = []
+    for together in (False, True):
+        monkeypatch.setattr(fourier_conv, "_side_by_side", lambda *_, t=together: t)
+        v = conv(u, plan)
+        slopes = torch.autograd.grad(v.sin().sum(), [u, conv.coefficients])
+        found.append([v.detach(), *slopes])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(other, one, rtol=0, atol=1e-12 * float(one.norm()))
 
 
 def test_shape_gradients():

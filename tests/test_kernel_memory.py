@@ -109,10 +109,10 @@ def test_shared_functions_in_pieces():
 
 
 def diagonal(hidden: list[int], channels: int) -> tuple[KernelIntegral, KernelPlan]:
-    """A layer to seven targets, some of which have no neighbours."""
+    """A layer to targets of more than two programs, some without neighbours."""
     random = torch.Generator().manual_seed(1)
-    points = 1.5 * torch.rand(7, 3, generator=random)
-    target = Discretization(points, torch.ones(7))
+    points = 1.5 * torch.rand(37, 3, generator=random)
+    target = Discretization(points, torch.ones(37))
     layer = KernelIntegral(channels, channels, 3, 0.4, kernel="diagonal", hidden=hidden)
     plan = layer.prepare(cloud(40), target)
     degree = plan.graph.degree()
@@ -164,7 +164,7 @@ import torch
 from tests.test_kernel_memory import diagonal, fused_sums
 
 torch.manual_seed(0)
-for hidden, channels in (([70, 20], 5), ([16, 20], 18)):
+for hidden, channels in (([70, 20], 5), ([16, 300], 18)):
     layer, plan = diagonal(hidden, channels)
     u = torch.randn(40, channels, requires_grad=True)
     plain = layer(u, plan)

@@ -19,6 +19,12 @@ from isofield.surrogate import ExtrapolationWarning
 from isofield.train import Schedule, fit
 
 
+@pytest.fixture(autouse=True)
+def without_a_gpu(monkeypatch):
+    """Predictions are the same to the last bit on a CPU alone."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
 @pytest.fixture(scope="module")
 def model(blobs, tiny):
     """A little trained, so that outputs are no accident of zeros."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import torch
@@ -74,13 +75,12 @@ class Discretization:
         """B, the number of samples packed one after the other."""
         return len(self.ptr) - 1
 
-    @property
+    @cached_property
     def sample(self) -> Tensor:
         """(N,) int64, the sample to which each point belongs."""
         counts = self.ptr.diff()
-        return torch.repeat_interleave(
-            torch.arange(self.n_samples, device=counts.device), counts
-        )
+        names = torch.arange(self.n_samples, device=counts.device)
+        return torch.repeat_interleave(names, counts, output_size=len(self))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -88,12 +88,11 @@ class Discretization:
     def to(self, *args, **kwargs) -> Discretization:
         """Move or cast what is floating as `Tensor.to` does; `ptr` moves along."""
         points = self.points.to(*args, **kwargs)
-        return Discretization(
-            points,
-            self.weights.to(*args, **kwargs),
-            self.ptr.to(points.device),
-            None if self.normals is None else self.normals.to(*args, **kwargs),
-        )
+        weights = self.weights.to(*args, **kwargs)
+        normals = None if self.normals is None else self.normals.to(*args, **kwargs)
+        # in less digits a weight may be 0; the same ones elsewhere are what they were
+        made = _checked if weights.dtype == self.weights.dtype else Discretization
+        return made(points, weights, self.ptr.to(points.device), normals)
 
     def integrate(self, values: Tensor) -> Tensor:
         """`sum_i w_i values_i` of each sample: (N, ...) -> (B, ...)."""
@@ -118,6 +117,15 @@ class Discretization:
     def norm(self, values: Tensor) -> Tensor:
         """(B,) the L2 norm `sqrt(inner(values, values))`."""
         return self.inner(values, values).sqrt()
+
+
+def _checked(
+    points: Tensor, weights: Tensor, ptr: Tensor, normals: Tensor | None
+) -> Discretization:
+    """Of parts that were checked before: to look again, a GPU would have to wait."""
+    made = object.__new__(Discretization)
+    made.__dict__.update(points=points, weights=weights, ptr=ptr, normals=normals)
+    return made
 
 
 def _check_normals(normals: Tensor, points: Tensor) -> None:
@@ -328,7 +336,7 @@ def pack(samples: Sequence[Discretization]) -> Discretization:
     """
     normals = [sample.normals for sample in samples if sample.normals is not None]
     counts = torch.cat([sample.ptr.diff() for sample in samples])
-    return Discretization(
+    return _checked(
         torch.cat([sample.points for sample in samples]),
         torch.cat([sample.weights for sample in samples]),
         torch.cat([counts.new_zeros(1), counts.cumsum(0)]),

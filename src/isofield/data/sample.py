@@ -41,6 +41,24 @@ class Sample(Data):
         return Discretization(self.pos, self.weights, normals=normals)  # type: ignore[arg-type]
 
 
+def resident(samples: Sequence[Sample], device: torch.device) -> Sequence[Sample]:
+    """The samples on the memory of a GPU, if they take at most half of what is free
+    there; else, and on a CPU, the samples as they are.
+
+    Batches of samples that are there already are made there, and no step waits for its
+    plan to be sent.
+    """
+    if device.type != "cuda":
+        return samples
+    least, moved = torch.cuda.mem_get_info(device)[0] / 2, []
+    for sample in samples:
+        if torch.cuda.mem_get_info(device)[0] < least:
+            return samples
+        parts = {key: part.to(device) for key, part in sample.to_dict().items()}
+        moved.append(Sample(**parts))
+    return moved
+
+
 class Batch(NamedTuple):
     """Samples one after the other: domain.ptr tells where each begins."""
 

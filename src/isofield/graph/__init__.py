@@ -272,12 +272,12 @@ def pack(graphs: Sequence[Graph]) -> Graph:
     sources = list(itertools.accumulate((g.n_sources for g in graphs), initial=0))
     targets = list(itertools.accumulate((g.n_targets for g in graphs), initial=0))
     edges = list(itertools.accumulate((g.n_edges for g in graphs), initial=0))
-    shifted = [
-        g.edge_index + g.edge_index.new_tensor([[s], [t]])
-        for g, s, t in zip(graphs, sources, targets, strict=False)
-    ]
+    shifted = graphs[0].edge_index.new_empty(2, edges[-1])
+    for g, s, t, e in zip(graphs, sources, targets, edges, strict=False):
+        for row, shift in enumerate((s, t)):
+            torch.add(g.edge_index[row], shift, out=shifted[row, e : e + g.n_edges])
     packed = Graph(
-        torch.cat(shifted, dim=1),
+        shifted,
         sources[-1],
         targets[-1],
         _joined([g.ptr for g in graphs], edges),
@@ -291,7 +291,7 @@ def pack(graphs: Sequence[Graph]) -> Graph:
 def _joined(ptrs: Sequence[Tensor], edges: Sequence[int]) -> Tensor:
     """The row pointers of blocks, one after the other."""
     heads = [ptr[:-1] + e for ptr, e in zip(ptrs, edges, strict=False)]
-    return torch.cat([*heads, ptrs[0].new_tensor(edges[-1:])])
+    return torch.cat([*heads, ptrs[0].new_full((1,), edges[-1])])
 
 
 def unpack(packed: Graph, source_ptr: Tensor, target_ptr: Tensor) -> list[Graph]:

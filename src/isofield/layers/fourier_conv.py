@@ -21,6 +21,10 @@ VALUES = 8
 # points whose waves are computed at one time
 AT_ONCE = 1 << 14
 
+# numbers that samples side by side may fill: a batch is then one product, where that of
+# each sample alone would leave a GPU waiting for the next
+SIDE_BY_SIDE = 1 << 26
+
 
 @dataclass(frozen=True, eq=False)
 class Waves(Plan):
@@ -179,9 +183,7 @@ class FourierConv(Operator):
 
     def synthesis(self, c: Tensor, target: Waves) -> Tensor:
         """`sum_k e^{i k.x} R_k c_k`: c (2 K, B, C_in) of B samples -> (M, C_out)."""
-        filtered = self._filtered(c).unbind(1)
-        parts = _by_sample(target.values, target.domain)
-        return torch.cat([p @ f for p, f in zip(parts, filtered, strict=True)])
+        return _sums_of_waves(self._filtered(c), target)
 
     def _filtered(self, c: Tensor) -> Tensor:
         """`R_k c_k` of all samples, (2 K, B, C_in) -> (2 K, B, C_out).
@@ -208,8 +210,29 @@ class FourierConv(Operator):
 
 def amplitudes(u: Tensor, waves: Tensor, domain: Discretization) -> Tensor:
     """`sum_j waves_j u_j` of each sample: u (N, C), waves (N, 2 K) -> (2 K, B, C)."""
+    if _side_by_side(domain, u.shape[1], u.device):
+        columns = u.new_zeros(len(u), domain.n_samples, u.shape[1])
+        rows = torch.arange(len(u), device=u.device)
+        columns = columns.index_put((rows, domain.sample), u)
+        return (waves.t() @ columns.flatten(1)).unflatten(1, columns.shape[1:])
     parts = zip(_by_sample(waves, domain), _by_sample(u, domain), strict=True)
     return torch.stack([w.t() @ part for w, part in parts], 1)
+
+
+def _sums_of_waves(c: Tensor, target: Waves) -> Tensor:
+    """`sum_k c_k waves_k` at the points of each sample: (2 K, B, C) -> (M, C)."""
+    values, domain = target.values, target.domain
+    if _side_by_side(domain, c.shape[2], c.device):
+        columns = (values @ c.flatten(1)).unflatten(1, c.shape[1:])
+        return columns[torch.arange(len(values), device=c.device), domain.sample]
+    parts = zip(_by_sample(values, domain), c.unbind(1), strict=True)
+    return torch.cat([waves @ part for waves, part in parts])
+
+
+def _side_by_side(domain: Discretization, channels: int, device: torch.device) -> bool:
+    """Whether samples are columns of one product: B times the work, in one call."""
+    size = len(domain) * domain.n_samples * channels
+    return device.type == "cuda" and domain.n_samples > 1 and size <= SIDE_BY_SIDE
 
 
 def _by_sample(values: Tensor, domain: Discretization) -> tuple[Tensor, ...]:

@@ -56,8 +56,10 @@ def csr(ptr: Tensor, column: Tensor, values: Tensor, n_columns: int) -> Tensor:
 
 @cache
 def _accept_csr() -> None:
-    """PyTorch says once per process that compressed sparse rows are in beta."""
+    """PyTorch says once per process that compressed sparse rows are in beta, and some
+    versions that they are not checked."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support")
+        warnings.filterwarnings("ignore", message="Sparse invariant checks")
         one = torch.ones(1)
         torch.sparse_csr_tensor([0, 1], [0], one, (1, 1), check_invariants=False)

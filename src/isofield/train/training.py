@@ -13,6 +13,7 @@ import torch
 from isofield.data import RandomClouds, Sample, Symmetry, stacked
 from isofield.data.clouds import clouds_of
 from isofield.data.motion import with_copies
+from isofield.data.sample import resident
 from isofield.mesh import Mesh, MeshError
 from isofield.surrogate import Surrogate
 from isofield.train.checkpoint import TrainingError
@@ -104,6 +105,7 @@ def fit(
             job["augment"] = asdict(augment)
         if clouds is not None:
             job["clouds"] = asdict(clouds)
+        train, check = resident(train, device), resident(check, device)
         run = Run(model, schedule, device, precision, directory, job)
         run.resume()
         task = bars.add("Training", schedule.epochs, run.epoch)

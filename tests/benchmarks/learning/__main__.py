@@ -71,6 +71,7 @@ def _job(model: str, seed: int, given: argparse.Namespace) -> Job:
         model.startswith("GINO ("),
         0.0 if peer else given.clouds,
         0 if peer else given.copies,
+        device=given.device,
     )
 
 
@@ -85,7 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--form", help="which training samples; all forms where none is named")
     add("--model", nargs="*", default=["recommended"])
     add("--arguments", type=json.loads, default={}, help="'{\"width\": 64}'")
-    add("--seconds", type=float, default=300.0, help="of CPU time for the steps")
+    add("--seconds", type=float, default=300.0, help="of CPU time, or of a GPU's")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--rate", type=float, help="highest learning rate")
     add("--nodes", type=int, help="points per batch")
     add("--clouds", type=float, default=0.25, help="a case, of ours alone")

@@ -62,7 +62,7 @@ def segments(
 ) -> Tensor:
     """The sums or means of rows between pointers: (..., E, C) -> (..., M, C)."""
     counts = (indptr[0] if indptr.ndim == 2 else indptr).diff()
-    to = torch.repeat_interleave(torch.arange(len(counts)), counts)
+    to = torch.repeat_interleave(torch.arange(len(counts), device=src.device), counts)
     out = src.new_zeros(*src.shape[:-2], len(counts), src.shape[-1])
     out = out.index_add(src.ndim - 2, to, src)
     return out / counts.clamp(min=1)[:, None] if reduction == "mean" else out

@@ -89,10 +89,11 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
     parts = [
         "# What networks make of solvers' data",
         "Mean relative L2 error in the measure on new samples. Every network trained "
-        "for the CPU time beside its name on one core; targets come from solutions on "
-        "meshes much finer than the samples'. Of several seeds the median, with the "
-        "least and the greatest in brackets. Renumbered: the largest change of a "
-        "prediction, relative to its size, by another order of points. Reproduce with "
+        "for the time beside its name, CPU time of one core or a GPU's; targets come "
+        "from solutions on meshes much finer than the samples'. Of several seeds the "
+        "median, with the least and the greatest in brackets. Renumbered: the largest "
+        "change of a prediction, relative to its size, by another order of points. "
+        "Reproduce with "
         "`python -m tests.benchmarks.learning --task NAME --model NAME`.",
         "![Error against resolution](benchmark.png)",
     ]
@@ -119,9 +120,26 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
 
 
 def _recommended(lines: Sequence[Line]) -> list[Line]:
-    """The line of the recommended network with the longest budget, if there is one."""
-    ours = [line for line in lines if line["model"] == OURS and not line.get("copies")]
-    return sorted(ours, key=lambda line: (line["seconds"], line.get("mean", 0)))[-1:]
+    """The lines of the recommended network, of each budget that others have had too, or
+    the longest; means where there are some."""
+    ours = [line for line in lines if line["model"] == OURS]
+    best = {_budget(line): line for line in sorted(ours, key=_advised)}
+    known = {_budget(line) for line in lines if line["model"].startswith(OTHERS)}
+    return [best[b] for b in sorted(best) if b in known] or list(best.values())[-1:]
+
+
+def _advised(line: Line) -> tuple[float, bool, int]:
+    """Later what is recommended: without copies in training, with those of a mean."""
+    return line["seconds"], not line.get("copies"), line.get("mean") or 0
+
+
+def _budget(line: Line) -> tuple[str, float]:
+    return line.get("device", "cpu"), line["seconds"]
+
+
+def _time(line: Line) -> str:
+    device, seconds = _budget(line)
+    return f"{seconds:g} s" + ("" if device == "cpu" else f" on {device}")
 
 
 def _middle(line: Line) -> str:
@@ -135,9 +153,9 @@ def _beside(line: Line, lines: Sequence[Line], target: str) -> list[str]:
     found = {
         other["errors"][known][target]: other["model"]
         for other in lines
-        if other["model"].startswith(OTHERS) and other["seconds"] == line["seconds"]
+        if other["model"].startswith(OTHERS) and _budget(other) == _budget(line)
     }
-    error, budget = line["errors"][known][target], f"{line['seconds']:g} s"
+    error, budget = line["errors"][known][target], _time(line)
     if not found:
         return [budget, f"{error:.3f}", "–", "–", "–"]
     best = min(found)
@@ -175,7 +193,7 @@ def _label(line: Line) -> str:
         words.append(f"{copies} copies")
     if mean:
         words.append(f"means over {1 + mean}")
-    return " ".join(words) + f", {line['seconds']:g} s"
+    return " ".join(words) + f", {_time(line)}"
 
 
 def _targets(lines: Sequence[Line]) -> list[str]:

@@ -1,4 +1,5 @@
-"""The same CPU time for every network, and its errors on every test set."""
+"""The same time for every network, of a CPU or of a GPU, and its errors on every test
+set."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from isofield.data import RandomClouds, Sample, Symmetry, collate, node_batches
 from isofield.data.clouds import clouds_of
 from isofield.data.measuring import discretized
 from isofield.data.motion import with_copies
+from isofield.data.sample import resident
 from isofield.discretization import Discretization, from_mesh
 from isofield.loss import relative_l2
 from isofield.models import ARCHITECTURES
@@ -36,14 +38,16 @@ PARTS = 1_000_000  # of the budget, for the schedule
 
 @dataclass(frozen=True)
 class Job:
-    """A training: seconds of CPU time for its steps; preparing is timed apart.
+    """A training: seconds for its steps, of CPU time, or as the clock goes where the
+    device is a GPU; preparing is timed apart.
 
     model : one of `ARCHITECTURES` or `PEERS`. arguments : of the architecture.
     schedule : of the optimizer; its epochs are not used. one_mesh : whether a batch
     holds samples of one mesh, as GINO's must. clouds : random clouds of the cases that
     are learned from as well, as a share of their number. copies : of every case, turned
     and mirrored as the task allows, that are learned from as well. mean : of how many
-    such copies, besides the mesh itself, a prediction is the mean.
+    such copies, besides the mesh itself, a prediction is the mean. device : "cpu" or
+    "cuda".
     """
 
     model: str
@@ -55,6 +59,7 @@ class Job:
     clouds: float = 0.0
     copies: int = 0
     mean: int = 0
+    device: str = "cpu"
 
 
 def untrained(task: Task, job: Job, cases: Sequence[Mesh]) -> Surrogate:
@@ -101,19 +106,22 @@ def trained(
     The optimizer and its step are those of `isofield.train`. Returns the steps taken,
     seconds per step and the mean training error of the last tenth of the budget.
     """
-    run = Run(model, job.schedule, torch.device("cpu"), "float32", None, {})
+    device = torch.device(job.device)
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    batches, samples = _batches(samples, job), resident(samples, device)
+    run = Run(model, job.schedule, device, "float32", None, {})
     if any(p.is_complex() for p in run.network.parameters()):
         run.optimizer = _for_complex(run)
     run.network.train()
     late: list[float] = []
-    steps, elapsed, start = 0, 0.0, time.process_time()
+    steps, elapsed, start = 0, 0.0, clock()
     with _bar(progress) as bar:
         work = bar.add_task(job.model, total=job.seconds)
-        for members in _batches(samples, job):
+        for members in batches:
             part = min(int(elapsed / job.seconds * PARTS), PARTS - 1)
             run.rate = job.schedule.rate * job.schedule.factor(part, PARTS)
-            errors = run._step(collate([samples[i] for i in members]))
-            steps, elapsed = steps + 1, time.process_time() - start
+            errors = run._step(collate([samples[i] for i in members]).to(device))
+            steps, elapsed = steps + 1, clock() - start
             if elapsed > 0.9 * job.seconds:
                 late.append(float(errors.mean()))
             bar.update(work, completed=elapsed)
@@ -160,38 +168,44 @@ def errors_on(
     task: Task,
     tests: dict[str, list[Mesh]],
     symmetry: Symmetry | None,
+    device: str = "cpu",
 ) -> dict[str, dict[str, float]]:
     """Set -> target -> mean relative L2 error in the measure."""
     errors = {}
     for title, cases in track(tests.items(), "Testing"):
-        found = [_errors(model, case, symmetry) for case in cases]
+        found = [_errors(model, case, symmetry, device) for case in cases]
         errors[title] = {
             name: float(np.mean([error[name] for error in found]))
             for name in task.targets
         }
     if task.rolled is not None:
-        far = [_rolled(model, case, symmetry, *task.rolled) for case in tests[ROLLED]]
+        far = [
+            _rolled(model, case, symmetry, device, *task.rolled)
+            for case in tests[ROLLED]
+        ]
         title = f"{ROLLED}, {task.rolled[2]} steps"
         errors[title] = {task.targets[0]: float(np.mean(far))}
     return errors
 
 
 def _errors(
-    model: Surrogate, case: Mesh, symmetry: Symmetry | None
+    model: Surrogate, case: Mesh, symmetry: Symmetry | None, device: str
 ) -> dict[str, float]:
     """Of each target; with a symmetry those of means over moved copies."""
-    found = _predicted(model, case, symmetry)
+    found = _predicted(model, case, symmetry, device)
     m, names = model.frame.measure_dimension, [t.name for t in model.targets]
     domain = discretized(case, "points", "a case", m, _closed(model))
     return {n: _apart(found, f"{n}_predicted", n, domain) for n in names}
 
 
-def _predicted(model: Surrogate, case: Mesh, symmetry: Symmetry | None) -> Mesh:
+def _predicted(
+    model: Surrogate, case: Mesh, symmetry: Symmetry | None, device: str
+) -> Mesh:
     """The case with predictions; all sets but one are beyond what training saw."""
     told: dict[str, Any] = {"cloud_on_boundary": _closed(model), "symmetry": symmetry}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)
-        return predict(model, case, device="cpu", **told)
+        return predict(model, case, device=device, **told)
 
 
 def moved_by_renumbering(model: Surrogate, cases: Sequence[Mesh]) -> float:
@@ -210,6 +224,7 @@ def _rolled(
     model: Surrogate,
     case: Mesh,
     symmetry: Symmetry | None,
+    device: str,
     step: str,
     wanted: str,
     steps: int,
@@ -217,7 +232,7 @@ def _rolled(
     """The error after some steps, each but the first from what the model predicted."""
     name = f"{model.targets[0].name}_predicted"
     for _ in range(steps):
-        found = _predicted(model, case, symmetry).point_data[name]
+        found = _predicted(model, case, symmetry, device).point_data[name]
         case = case.with_point_data({step: found})
     return _apart(case, step, wanted, from_mesh(case))
 
@@ -252,12 +267,13 @@ def result(
         "parameters": _numbers(model),
         "preparing": preparing,
         **asdict(job),
+        "device": _device(job.device),
     }
     line |= trained(model, job, samples)
     middle = tests[task.resolutions[len(task.resolutions) // 2]]
     line["renumbered"] = moved_by_renumbering(model, middle)
     symmetry = _symmetry(task, job.mean) if job.mean else None
-    errors = errors_on(model, task, tests, symmetry)
+    errors = errors_on(model, task, tests, symmetry, job.device)
     return line | {"errors": errors} | own_errors(task, tests)
 
 
@@ -331,13 +347,17 @@ def _apart(case: Mesh, name: str, truth: str, domain: Discretization) -> float:
     return float(relative_l2(found, wanted, domain, [wanted.shape[1]]))
 
 
+def _device(device: str) -> str:
+    return "cpu" if device == "cpu" else torch.cuda.get_device_name(device)
+
+
 def _bar(shown: bool) -> Any:
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f} of {task.total:.0f} s of CPU time"),
+        TextColumn("{task.completed:.0f} of {task.total:.0f} s"),
         TimeRemainingColumn(),
         disable=not shown,
     )

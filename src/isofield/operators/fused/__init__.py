@@ -6,17 +6,30 @@ nothing here is needed elsewhere: the plain sum in pieces does the same.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from isofield.graph import Graph
 
-# pairs and hidden units that a program holds at one time
-PAIRS, PART = 16, 64
+
+class Tiles(NamedTuple):
+    """What a program holds: targets, pairs at one time, and hidden units of the first
+    and of the second layer at most; warps : of 32 threads, that work on it."""
+
+    targets: int
+    pairs: int
+    first: int
+    second: int
+    warps: int
+
+
+# the fastest of 15 on an H100, then smaller ones for chips that hold less
+TILES = (Tiles(16, 128, 64, 128, 8), Tiles(16, 64, 32, 64, 4), Tiles(16, 32, 16, 32, 4))
 Plain = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -88,27 +101,63 @@ class _NetworkSums(torch.autograd.Function):
 def _launched(
     graph: Graph, u: Tensor, offset: Tensor, weight: Tensor, parameters: Sequence
 ) -> Tensor:
-    from triton import next_power_of_2
+    tensors = (u, offset, weight, *graph.rows, graph.target, *parameters)
+    return _in_largest(TILES, graph.n_targets, [x.contiguous() for x in tensors])
+
+
+def _in_largest(
+    tiles: Sequence[Tiles], n_targets: int, tensors: Sequence[Tensor]
+) -> Tensor:
+    """In the first tiles that the chip holds; what is compiled is remembered."""
+    from triton.runtime.errors import OutOfResources
+
+    try:
+        return _in_tiles(tiles[0], n_targets, tensors)
+    except OutOfResources:
+        if len(tiles) == 1:
+            raise
+        return _in_largest(tiles[1:], n_targets, tensors)
+
+
+def _in_tiles(tiles: Tiles, n_targets: int, tensors: Sequence[Tensor]) -> Tensor:
+    from triton import cdiv
 
     from isofield.operators.fused import kernel
 
+    u, offset, first, second = tensors[0], tensors[1], tensors[6], tensors[8]
     program: Any = kernel.weighted_sums
-    ptr, source = graph.rows
-    sums = u.new_empty(graph.n_targets, u.shape[1])
-    if not graph.n_targets:
+    sums = u.new_empty(n_targets, u.shape[1])
+    if not n_targets:
         return sums
-    tensors = [x.contiguous() for x in (u, offset, weight, ptr, source, *parameters)]
-    reduced = torch.backends.cuda.matmul.allow_tf32
-    program[(graph.n_targets,)](
+    program[(cdiv(n_targets, tiles.targets),)](
         sums,
         *tensors,
+        n_targets,
         C=u.shape[1],
         D=offset.shape[1],
-        H1=len(parameters[0]),
-        H2=len(parameters[2]),
-        PAIRS=PAIRS,
-        PART=min(PART, max(16, next_power_of_2(len(parameters[0])))),
-        CHANNELS=max(16, next_power_of_2(u.shape[1])),
-        PRECISION="tf32" if reduced else "ieee",
+        H1=len(first),
+        H2=len(second),
+        TARGETS=tiles.targets,
+        PAIRS=tiles.pairs,
+        PART_1=_part(len(first), tiles.first),
+        PART_2=_part(len(second), tiles.second),
+        CHANNELS=_part(u.shape[1]),
+        PRECISION=_precision(u.device),
+        num_warps=tiles.warps,
     )
     return sums
+
+
+def _part(size: int, most: int | None = None) -> int:
+    """The power of 2 that holds `size`, at least 16 as products of tiles must be."""
+    return min(max(16, 1 << (size - 1).bit_length()), most or sys.maxsize)
+
+
+def _precision(device: torch.device) -> str:
+    """Of products: as torch is told; three products in tf32 have the digits of one in
+    float32, and the chip's matrix units do them."""
+    if torch.backends.cuda.matmul.allow_tf32:
+        return "tf32"
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return "tf32x3"
+    return "ieee"

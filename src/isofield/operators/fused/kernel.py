@@ -19,41 +19,48 @@ def weighted_sums(
     weight,  # (E,)
     ptr,  # (M + 1,)
     source,  # (E,)
+    target,  # (E,)
     W1,  # (H1, D)
     b1,
     W2,  # (H2, H1)
     b2,
     W3,  # (C, H2)
     b3,
+    M,
     C: tl.constexpr,
     D: tl.constexpr,
     H1: tl.constexpr,
     H2: tl.constexpr,
+    TARGETS: tl.constexpr,
     PAIRS: tl.constexpr,
-    PART: tl.constexpr,
+    PART_1: tl.constexpr,
+    PART_2: tl.constexpr,
     CHANNELS: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """One target i: `sum_j weight_ij kappa(offset_ij) * u_j`, PAIRS pairs at a time.
+    """TARGETS targets i: `sum_j weight_ij kappa(offset_ij) * u_j`, PAIRS pairs at once.
 
-    Hidden layers are taken in parts of PART units: of the second layer one after the
-    other, each from all parts of the first, which are made anew for it.
+    Pairs of one program follow one another whoever their target is, so that no lane
+    waits where targets have few; a matrix of zeros and ones adds them up. Hidden layers
+    are taken in parts: of the second layer one after the other, each from all parts of
+    the first, which are made anew for it.
     """
-    target = tl.program_id(0).to(tl.int64)
-    start = tl.load(ptr + target).to(tl.int64)
-    end = tl.load(ptr + target + 1).to(tl.int64)
+    first_target = tl.program_id(0).to(tl.int64) * TARGETS
+    start = tl.load(ptr + first_target).to(tl.int64)
+    end = tl.load(ptr + tl.minimum(first_target + TARGETS, M)).to(tl.int64)
     channel = tl.arange(0, CHANNELS)
-    total = tl.zeros((CHANNELS,), dtype=tl.float32)
+    row = tl.arange(0, TARGETS)
+    total = tl.zeros((TARGETS, CHANNELS), dtype=tl.float32)
     for first in range(start, end, PAIRS):
         pair = first + tl.arange(0, PAIRS)
         there = pair < end
         kappa = tl.zeros((PAIRS, CHANNELS), dtype=tl.float32)
-        for from_2 in range(0, H2, PART):
-            unit_2 = from_2 + tl.arange(0, PART)
-            second = tl.zeros((PAIRS, PART), dtype=tl.float32)
-            for from_1 in range(0, H1, PART):
-                unit_1 = from_1 + tl.arange(0, PART)
-                hidden = tl.zeros((PAIRS, PART), dtype=tl.float32)
+        for from_2 in range(0, H2, PART_2):
+            unit_2 = from_2 + tl.arange(0, PART_2)
+            second = tl.zeros((PAIRS, PART_2), dtype=tl.float32)
+            for from_1 in range(0, H1, PART_1):
+                unit_1 = from_1 + tl.arange(0, PART_1)
+                hidden = tl.zeros((PAIRS, PART_1), dtype=tl.float32)
                 for axis in tl.static_range(D):  # pyright: ignore
                     x = tl.load(offset + pair * D + axis, mask=there, other=0.0)
                     w = tl.load(W1 + unit_1 * D + axis, mask=unit_1 < H1, other=0.0)
@@ -80,5 +87,13 @@ def weighted_sums(
             other=0.0,
         )
         omega = tl.load(weight + pair, mask=there, other=0.0)
-        total += tl.sum(omega[:, None] * kappa * values, 0)
-    tl.store(sums + target * C + channel, total, mask=channel < C)
+        terms = omega[:, None] * kappa * values
+        to = tl.load(target + pair, mask=there, other=-1).to(tl.int64) - first_target
+        chosen = tl.where(row[:, None] == to[None, :], 1.0, 0.0)
+        total = tl.dot(chosen, terms, total, input_precision=PRECISION)
+    to = first_target + row
+    tl.store(
+        sums + to[:, None] * C + channel[None, :],
+        total,
+        mask=(to[:, None] < M) & (channel[None, :] < C),
+    )
