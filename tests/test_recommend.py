@@ -288,7 +288,16 @@ def test_predictions_are_means_on_surfaces_without_a_direction():
     assert "means over 5 moved copies" in text(found, "Predict by")
     inside = recommended(plane(), ["f"], ["u"], symmetry=known)
     assert inside.symmetry is None
-    assert text(inside, "Predict without means")
+    assert text(inside, "No moved copies")
+
+
+def test_networks_with_directions_learn_from_copies_and_predict_by_means():
+    """Over the whole group where there is one."""
+    for known, mean in ((Symmetry(5), 5), (Symmetry(3, right_angles=True), 7)):
+        found = recommended(plane(), ["f"], ["flux"], linear=["f"], symmetry=known)
+        assert found.augment == known
+        assert found.symmetry == replace(known, copies=mean)
+        assert f"means over {mean}" in text(found, f"Learn from {known.copies}")
 
 
 def test_weights_decay_where_a_linear_network_has_no_directions():

@@ -91,7 +91,7 @@ class Discretization:
         weights = self.weights.to(*args, **kwargs)
         normals = None if self.normals is None else self.normals.to(*args, **kwargs)
         # in less digits a weight may be 0; the same ones elsewhere are what they were
-        made = _checked if weights.dtype == self.weights.dtype else Discretization
+        made = checked if weights.dtype == self.weights.dtype else Discretization
         return made(points, weights, self.ptr.to(points.device), normals)
 
     def integrate(self, values: Tensor) -> Tensor:
@@ -119,11 +119,13 @@ class Discretization:
         return self.inner(values, values).sqrt()
 
 
-def _checked(
-    points: Tensor, weights: Tensor, ptr: Tensor, normals: Tensor | None
+def checked(
+    points: Tensor, weights: Tensor, ptr: Tensor | None, normals: Tensor | None
 ) -> Discretization:
     """Of parts that were checked before: to look again, a GPU would have to wait."""
     made = object.__new__(Discretization)
+    if ptr is None:
+        ptr = torch.tensor([0, len(points)], device=points.device)
     made.__dict__.update(points=points, weights=weights, ptr=ptr, normals=normals)
     return made
 
@@ -336,7 +338,7 @@ def pack(samples: Sequence[Discretization]) -> Discretization:
     """
     normals = [sample.normals for sample in samples if sample.normals is not None]
     counts = torch.cat([sample.ptr.diff() for sample in samples])
-    return _checked(
+    return checked(
         torch.cat([sample.points for sample in samples]),
         torch.cat([sample.weights for sample in samples]),
         torch.cat([counts.new_zeros(1), counts.cumsum(0)]),

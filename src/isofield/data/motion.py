@@ -43,6 +43,13 @@ class Symmetry:
         if self.copies < 1:
             raise ValueError(f"copies: expected at least 1, got {self.copies}")
 
+    def whole(self, dimension: int) -> Symmetry:
+        """With all copies that there are; itself where they are not by right angles."""
+        if not self.right_angles:
+            return self
+        known = _right_angles(dimension, self.mirrored, (self.seed, 0))
+        return replace(self, copies=len(known))
+
     def matrix(self, case: int, copy: int, dimension: int) -> np.ndarray:
         """(d, d) of a copy of a case; the mirror images are copies 1, 3, 5, ...
 

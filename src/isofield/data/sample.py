@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from isofield.discretization import Discretization, pack
+from isofield.discretization import Discretization, checked, pack
 from isofield.operators import Gradient
 from isofield.plan import Plan, pack_plans
 
@@ -38,7 +38,7 @@ class Sample(Data):
     def domain(self) -> Discretization:
         """The points with their measure, and their normals where there are some."""
         normals = self.normals if "normals" in self else None
-        return Discretization(self.pos, self.weights, normals=normals)  # type: ignore[arg-type]
+        return checked(self.pos, self.weights, None, normals)  # type: ignore[arg-type]
 
 
 def resident(samples: Sequence[Sample], device: torch.device) -> Sequence[Sample]:
@@ -70,7 +70,9 @@ class Batch(NamedTuple):
     gradient: Gradient | None = None
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """The same batch on another device; itself where it is there already."""
+        if self.x.device == torch.empty(0, device=device).device:
+            return self
         domain, plan, x, y, factor, gradient = self
         return Batch(
             domain.to(device),

@@ -200,18 +200,31 @@ def chosen_clouds(found: Survey) -> tuple[RandomClouds | None, list[str]]:
     ]
 
 
-def chosen_mean(
-    found: Survey, symmetry: Symmetry | None
-) -> tuple[Symmetry | None, list[str]]:
-    """Over which moved copies a prediction is the mean, where there is a symmetry."""
+def chosen_copies(
+    found: Survey, kernel: Mapping[str, str], symmetry: Symmetry | None
+) -> tuple[Symmetry | None, Symmetry | None, list[str]]:
+    """Which moved copies are learned from, and over which a prediction is the mean,
+    where there is a symmetry."""
     if symmetry is None:
-        return None, []
-    if found.fills:
-        return None, [
-            "Predict without means over moved copies: in the plane 3 took transport "
-            "from 3.0 to 2.9 % and left conduction at 8.0 %."
-        ]
-    return symmetry, [
-        f"Predict by means over {symmetry.copies} moved copies and the mesh (symmetry, "
-        "--copies): on closed surfaces 3 took the error from 5.0 to 3.5 %."
-    ]
+        return None, None, []
+    if not found.fills:
+        why = (
+            f"Predict by means over {symmetry.copies} moved copies and the mesh "
+            "(symmetry, --copies): on closed surfaces 3 took the error from 5.0 to "
+            "3.5 %; to learn from copies gained nothing there."
+        )
+        return None, symmetry, [why]
+    if kernel.get("kernel") != "directional":
+        why = (
+            "No moved copies: in the plane means over 3 left conduction at 8.0 %, and "
+            "3 to learn from took it from 8.1 to 7.4 %, with four times the preparing."
+        )
+        return None, None, [why]
+    mean = symmetry.whole(found.dimension) if found.dimension == 2 else symmetry
+    why = (
+        f"Learn from {symmetry.copies} moved copies of each case too (augment), and "
+        f"predict by means over {mean.copies} (symmetry, --copies): kernels with "
+        "directions know of no symmetry. Von Mises stresses of cells of a composite "
+        "then err by SECOND % instead of 13.4."
+    )
+    return symmetry, mean, [why]

@@ -11,9 +11,9 @@ from isofield.data.fields import Site
 from isofield.mesh import Mesh
 from isofield.recommend.choices import (
     chosen_clouds,
+    chosen_copies,
     chosen_features,
     chosen_kernel,
-    chosen_mean,
     chosen_network,
     chosen_schedule,
     chosen_waves,
@@ -29,19 +29,21 @@ class Recommendation:
     """What to train with, and why.
 
         found = recommended(cases, inputs, targets)
-        model = Surrogate.for_cases(cases, inputs, targets, **found.arguments)
-        fit(model, cases, schedule=found.schedule, clouds=found.clouds)
+        copies = {"augment": found.augment}
+        model = Surrogate.for_cases(cases, inputs, targets, **found.arguments, **copies)
+        fit(model, cases, schedule=found.schedule, clouds=found.clouds, **copies)
         predict(model, mesh, symmetry=found.symmetry)
 
     arguments : of `Surrogate.for_cases` besides the cases and the names of the fields.
-    schedule, clouds : of `fit`. symmetry : of `predict`. reasons : a sentence for each
-    choice, with the numbers that led to it; `str` puts them in lines.
+    schedule, clouds : of `fit`. augment : of both. symmetry : of `predict`. reasons : a
+    sentence for each choice, with the numbers that led to it; `str` puts them in lines.
     """
 
     arguments: Mapping[str, Any]
     schedule: Schedule
     reasons: tuple[str, ...]
     clouds: RandomClouds | None = None
+    augment: Symmetry | None = None
     symmetry: Symmetry | None = None
 
     @property
@@ -102,7 +104,7 @@ def recommended(
     # clouds have neither cells nor the boundary and regions that features tell of
     drawn = at == "points" and not shapes and any(case.dimension > 0 for case in cases)
     clouds, why_clouds = chosen_clouds(found) if drawn else (None, [])
-    averaged, why_averaged = chosen_mean(found, symmetry)
+    copies, averaged, why_copies = chosen_copies(found, kernel, symmetry)
     arguments = {
         "at": at,
         "architecture": network,
@@ -124,7 +126,7 @@ def recommended(
         *why_features,
         *why_schedule,
         *why_clouds,
-        *why_averaged,
+        *why_copies,
         *hints(found, linear, Similarity.parsed(similarity or {})),
     )
-    return Recommendation(arguments, schedule, reasons, clouds, averaged)
+    return Recommendation(arguments, schedule, reasons, clouds, copies, averaged)

@@ -128,9 +128,9 @@ def _recommended(lines: Sequence[Line]) -> list[Line]:
     return [best[b] for b in sorted(best) if b in known] or list(best.values())[-1:]
 
 
-def _advised(line: Line) -> tuple[float, bool, int]:
-    """Later what is recommended: without copies in training, with those of a mean."""
-    return line["seconds"], not line.get("copies"), line.get("mean") or 0
+def _advised(line: Line) -> tuple[float, int, bool]:
+    """Later what is recommended: means where there are some, then no copies."""
+    return line["seconds"], line.get("mean") or 0, not line.get("copies")
 
 
 def _budget(line: Line) -> tuple[str, float]:

@@ -278,7 +278,7 @@ def result(
 
 
 def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
-    """With what the library recommends: network, arguments, decay, clouds, means."""
+    """With what the library recommends: network, arguments, decay, clouds, copies."""
     found = recommended(
         cases,
         task.inputs,
@@ -290,10 +290,16 @@ def _recommended(task: Task, job: Job, cases: Sequence[Mesh]) -> Job:
     )
     clouds = found.clouds.share if found.clouds else 0.0
     mean = found.symmetry.copies if found.symmetry else 0
+    copies = found.augment.copies if found.augment else job.copies
     schedule = replace(job.schedule, decay=found.schedule.decay)
     arguments = dict(found.arguments)
     return replace(
-        job, arguments=arguments, schedule=schedule, clouds=clouds, mean=mean
+        job,
+        arguments=arguments,
+        schedule=schedule,
+        clouds=clouds,
+        copies=copies,
+        mean=mean,
     )
 
 

@@ -1,9 +1,10 @@
 """Plane elasticity of random cells of a composite under a mean strain.
 
     div σ = 0,   σ = C(E) ε(u) in plane stress, ν = 0.3,
-    u = ε̄ x on the sides of the unit square,   σ n = 0 on the holes,
+    u = ε̄ (x - c) on the sides of the unit square,   σ n = 0 on the holes,
 
-Young's modulus E(x) is 1 with round inclusions whose edges are smooth. The truth:
+c its middle, so that turned cells have turned displacements. Young's modulus E(x) is 1
+with round inclusions whose edges are smooth. The truth:
 quadratic elements; its stress is projected onto continuous linear functions. Known
 shapes: 1 to 3 round holes; unseen: as many flat ones. The displacement is linear in ε̄,
 the von Mises stress is not.
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from isofield import Mesh
+from isofield.data import Symmetry
 from tests.benchmarks.learning.cases import RESOLUTIONS, Case, Sizes, Task, renumbered
 from tests.benchmarks.learning.elements import (
     Interpolation,
@@ -35,6 +37,7 @@ from tests.benchmarks.learning.planar import (
 )
 
 POISSON = 0.3
+MIDDLE = 0.5  # both coordinates of c
 SOFTEST, STIFFEST = 0.2, 10.0  # of the inclusions
 SOFTNESS = 0.04  # width of an inclusion's edge
 EDGE = 1 / 36  # of the truth's triangles
@@ -54,7 +57,7 @@ def cell(seed: int, shapes: str = "known") -> Domain:
 
 
 def inputs(seed: int, source: int) -> tuple[Function, np.ndarray]:
-    """Young's modulus as a function of the place; the mean strain xx, yy and 2 xy."""
+    """Young's modulus as a function of the place; the mean strain (2, 2)."""
     random = np.random.default_rng([seed, source, 1])
     count = random.integers(3, 7)
     centre, radius = random.random((count, 2)), random.uniform(0.08, 0.2, count)
@@ -66,12 +69,13 @@ def inputs(seed: int, source: int) -> tuple[Function, np.ndarray]:
         weight = share**2 / (share.sum(1, keepdims=True) + 1e-12)
         return np.exp(weight @ log)
 
-    return modulus, random.standard_normal(3)
+    xx, yy, twice_xy = random.standard_normal(3)
+    return modulus, np.array([[xx, twice_xy / 2], [twice_xy / 2, yy]])
 
 
 def solution(basis: Any, modulus: Function, strain: np.ndarray, held: Any) -> tuple:
     """Displacement (N, 2) at the nodes of a scalar basis; stress (K, 3), xx, yy and xy,
-    at the corners of its mesh. held : the nodes at which u = ε̄ x."""
+    at the corners of its mesh. held : the nodes at which u = ε̄ (x - c)."""
     import skfem
     from skfem.helpers import ddot, eye, sym_grad, trace
 
@@ -88,8 +92,7 @@ def solution(basis: Any, modulus: Function, strain: np.ndarray, held: Any) -> tu
     )
     number = np.zeros((basis.N, 2), int)  # of the components at each node
     number[basis.element_dofs.T] = vector.element_dofs.T.reshape(-1, basis.Nbfun, 2)
-    xx, yy, xy = strain
-    known = basis.doflocs[:, held].T @ np.array([[xx, xy / 2], [xy / 2, yy]])
+    known = (basis.doflocs[:, held].T - MIDDLE) @ strain
     values = np.zeros(vector.N)
     values[number[held]] = known
     free = np.setdiff1d(np.arange(vector.N), number[held].ravel())
@@ -144,7 +147,7 @@ def sample(case: Case) -> Mesh:
     displacement, stress = values(mesh.points)
     fields = {
         "modulus": modulus(mesh.points),
-        "mean_strain": np.tile(strain, (len(mesh.points), 1)),
+        "mean_strain": np.tile(strain, (len(mesh.points), 1, 1)),
         "displacement": displacement,
         "von_mises": von_mises(stress),
     }
@@ -171,4 +174,5 @@ TASK = Task(
     SIZES.tests(),
     RESOLUTIONS,
     magnitudes=("von_mises",),
+    symmetry=Symmetry(right_angles=True),
 )
