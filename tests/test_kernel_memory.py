@@ -6,7 +6,6 @@ import gc
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -121,39 +120,6 @@ def diagonal(hidden: list[int], channels: int) -> tuple[KernelIntegral, KernelPl
     return layer, plan
 
 
-def fused_sums(layer: KernelIntegral, plan: KernelPlan, u, offset, weight) -> Tensor:
-    def plain(u: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
-        return layer(u, replace(plan, offset=offset, weight=weight))
-
-    network = layer.network
-    return fused.network_sums(network, u, offset, weight, plan.graph, plain)
-
-
-def test_gradients_of_sums_in_one_kernel(monkeypatch):
-    """The backward pass, with the plain sum for the kernel: first and second order."""
-    layer, plan = diagonal([6, 5], 3)
-    layer, plan = layer.double(), plan.to(torch.float64)
-
-    def launched(graph, u, offset, weight, parameters):
-        return layer(u, replace(plan, offset=offset, weight=weight))
-
-    monkeypatch.setattr(fused, "_launched", launched)
-    u = torch.randn(40, 3, dtype=torch.float64)
-    inputs = [x.clone().requires_grad_() for x in (u, plan.offset, plan.weight)]
-    found = []
-    for sums in (
-        layer(inputs[0], replace(plan, offset=inputs[1], weight=inputs[2])),
-        fused_sums(layer, plan, *inputs),
-    ):
-        wanted = [*inputs, *layer.parameters()]
-        first = torch.autograd.grad(sums.sin().sum(), wanted, create_graph=True)
-        squares = sum((x.square().sum() for x in first), u.new_zeros(()))
-        found.append([*first, *torch.autograd.grad(squares, wanted)])
-    for plain, other in zip(*found, strict=True):
-        assert plain.abs().max() > 0
-        assert (other - plain).abs().max() <= 1e-12 * plain.abs().max()
-
-
 def test_a_cpu_takes_the_plain_sum():
     layer, plan = diagonal([6, 5], 3)
     assert not fused.fits(layer.network, torch.ones(40, 3), plan.offset, plan.weight)
@@ -161,18 +127,16 @@ def test_a_cpu_takes_the_plain_sum():
 
 CODE = """
 import torch
-from tests.test_kernel_memory import diagonal, fused_sums
+from isofield.operators import fused
+from tests.test_kernel_memory import diagonal
 
 torch.manual_seed(0)
 for hidden, channels in (([70, 20], 5), ([16, 300], 18)):
     layer, plan = diagonal(hidden, channels)
-    u = torch.randn(40, channels, requires_grad=True)
+    u = torch.randn(40, channels)
     plain = layer(u, plan)
-    sums = fused_sums(layer, plan, u, plan.offset, plan.weight)
+    sums = fused.network_sums(layer.network, u, plan.offset, plan.weight, plan.graph)
     print(float((sums - plain).abs().max() / plain.abs().max()))
-    wanted = [u, *layer.parameters()]
-    for a, b in zip(*(torch.autograd.grad(v.sum(), wanted) for v in (plain, sums))):
-        print(float((a - b).abs().max() / a.abs().max()))
 """
 
 
@@ -188,5 +152,5 @@ def test_sums_in_one_kernel_are_the_plain_sums():
     )
     assert not found.returncode, found.stderr
     differences = [float(line) for line in found.stdout.split()]
-    assert len(differences) == 2 * 8
+    assert len(differences) == 2
     assert max(differences) <= 1e-5

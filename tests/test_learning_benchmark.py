@@ -153,7 +153,7 @@ def test_heat_with_a_varying_conductivity():
 
 
 def test_a_strain_that_is_the_same_everywhere():
-    """One modulus and no holes: u = ε̄ (x - c) and the stress of plane stress, to rounding."""
+    """One modulus and no holes: u = ε̄ (x - c), plane stress, to rounding."""
     mesh = square(4, jitter=0.2)
     domain = planar.Domain(
         (planar.polygon(np.array([(0, 0), (1, 0), (1, 1), (0, 1)])),)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal, cast
 
@@ -171,8 +171,9 @@ class KernelIntegral(Operator):
 
     Where there are more pairs, those values are made again in the backward pass, which
     keeps for every pair E B numbers of a low-rank kernel, and none of the others. The
-    gradients are the same, to any order. On a GPU with triton, sums of a diagonal
-    kernel with two hidden layers in float32 run in one kernel (`operators.fused`).
+    gradients are the same, to any order. On a GPU with triton and without gradients,
+    sums of a diagonal kernel with two hidden layers in float32 run in one kernel
+    (`operators.fused`).
 
     Source: Li et al., Neural operator: graph kernel network, arXiv:2003.03485, here
     with the quadrature weights in the sum and a window at the edge of the ball.
@@ -230,14 +231,8 @@ class KernelIntegral(Operator):
         if self.form == "diagonal" and fused.fits(
             self.network, u, plan.offset, plan.weight
         ):
-
-            def plain(u: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
-                return self._by_pairs(u, replace(plan, offset=offset, weight=weight))
-
             network = cast(nn.Sequential, self.network)
-            return fused.network_sums(
-                network, u, plan.offset, plan.weight, plan.graph, plain
-            )
+            return fused.network_sums(network, u, plan.offset, plan.weight, plan.graph)
         return self._by_pairs(u, plan)
 
     def _by_pairs(self, u: Tensor, plan: KernelPlan) -> Tensor:
