@@ -25,6 +25,7 @@ from isofield.voronoi import voronoi_measure
 from isofield.voronoi.angles import angle_share
 from isofield.voronoi.domain import (
     _reached,
+    _smallest,
     alpha_simplices,
     hull_simplices,
     mesh_simplices,
@@ -397,6 +398,17 @@ def test_a_slot_among_the_nodes_of_a_lattice_is_found(how):
         points = points + 0.002 * noise
     total = float(from_points(points).measure())
     assert total == pytest.approx(1 - 0.4 * 0.7, abs=0.02)
+
+
+def test_a_point_that_chains_left_alone_keeps_its_smallest_simplex():
+    """Point 4 has simplices 1, 2 and 3, of which 1 is larger than 2 and 3 is a gap by
+    itself; point 5 has one that is."""
+    numbers = np.array(
+        [[0, 1, 2, 3], [1, 2, 3, 4], [0, 2, 3, 4], [0, 1, 2, 4], [0] * 3 + [5]]
+    )
+    size = np.array([1.0, 1.4, 1.3, 1.9, 2.0])
+    kept = np.array([True, False, False, False, False])
+    assert _smallest(size, numbers, kept, size > 1.8).tolist() == [2]
 
 
 def test_simplices_of_gaps_are_those_that_chains_reach():

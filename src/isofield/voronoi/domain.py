@@ -51,18 +51,18 @@ def hull_simplices(points: np.ndarray) -> np.ndarray:
 
     Raises `ValueError` where the points lie in a line, or in space in a plane.
     """
-    return _delaunay(points)[0]
+    return points[_delaunay(points)[0]]
 
 
 def _delaunay(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(S, d + 1, d) corners, and (L, 2) pairs of simplices that share a facet."""
+    """(S, d + 1) corners by number, and (L, 2) pairs of simplices that share a facet."""
     from scipy.spatial import Delaunay, QhullError  # pyright: ignore
 
     d = points.shape[1]
     if len(points) <= d:
         raise ValueError(f"expected more than {d} places in {d}-D, got {len(points)}")
     if d == 1:
-        line = np.sort(points, axis=0)
+        line = np.argsort(points[:, 0], kind="stable")
         number = np.arange(len(line) - 1)
         between = np.stack([number[:-1], number[1:]], axis=1)
         return np.stack([line[:-1], line[1:]], axis=1), between
@@ -80,7 +80,9 @@ def _delaunay(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     number = np.where(real, real.cumsum() - 1, -1)
     other = np.where(found.neighbors >= 0, number[found.neighbors], -1)
     pairs = np.stack(np.broadcast_arrays(number[:, None], other), axis=2).reshape(-1, 2)
-    return simplices[real], pairs[(pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1])]
+    return found.simplices[real], pairs[
+        (pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1])
+    ]
 
 
 def _flat(points: np.ndarray) -> ValueError:
@@ -98,10 +100,11 @@ def alpha_simplices(points: np.ndarray) -> np.ndarray:
     doi:10.1109/TIT.1983.1056714). In space few of the simplices that fill a void are so
     large: there a gap is also what chains of simplices above `typical_size` connect to
     one, as edges are told from noise by Canny 1986, doi:10.1109/TPAMI.1986.4767851.
-    Above lesser sizes, of 0.9 spacings, chains would run through the whole cloud.
+    Above lesser sizes, of 0.9 spacings, chains would run through the whole cloud. A
+    point all of whose simplices chains took keeps the smallest.
     """
-    simplices, pairs = _delaunay(points)
-    d = points.shape[1]
+    numbers, pairs = _delaunay(points)
+    simplices, d = points[numbers], points.shape[1]
     edges = simplices[:, 1:] - simplices[:, :1]
     right = (edges**2).sum(axis=2, keepdims=True) / 2
     radius = np.linalg.norm(np.linalg.solve(edges, right)[..., 0], axis=1)
@@ -112,8 +115,23 @@ def alpha_simplices(points: np.ndarray) -> np.ndarray:
     longest = np.abs(edges).max(axis=(1, 2))
     thick = np.abs(np.linalg.det(edges)) > SLIVER * longest**d
     typical = typical_size(size[thick] if thick.any() else size, d)
-    gap = _reached(size > REACH[d] * typical, size > typical, pairs)
-    return simplices[~gap]
+    large = size > REACH[d] * typical
+    kept = ~_reached(large, size > typical, pairs)
+    kept[_smallest(size, numbers, kept, large)] = True
+    return simplices[kept]
+
+
+def _smallest(
+    size: np.ndarray, numbers: np.ndarray, kept: np.ndarray, large: np.ndarray
+) -> np.ndarray:
+    """The smallest simplex of each point that has none among those kept, if it has one
+    that is not large."""
+    lonely = ~np.isin(numbers, numbers[kept])
+    some = np.flatnonzero(lonely.any(axis=1) & ~large)
+    some = some[np.argsort(size[some], kind="stable")]
+    row, corner = np.nonzero(lonely[some])
+    _, first = np.unique(numbers[some[row], corner], return_index=True)
+    return some[row[first]]
 
 
 def _reached(some: np.ndarray, among: np.ndarray, pairs: np.ndarray) -> np.ndarray:
