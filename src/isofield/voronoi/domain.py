@@ -55,7 +55,7 @@ def hull_simplices(points: np.ndarray) -> np.ndarray:
 
 
 def _delaunay(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(S, d + 1) corners by number, and (L, 2) pairs of simplices that share a facet."""
+    """(S, d + 1) numbers of corners, and (L, 2) pairs of simplices with a facet."""
     from scipy.spatial import Delaunay, QhullError  # pyright: ignore
 
     d = points.shape[1]
