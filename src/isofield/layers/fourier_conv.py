@@ -182,8 +182,41 @@ class FourierConv(Operator):
             return self.synthesis(c, plan.target)
 
     def synthesis(self, c: Tensor, target: Waves) -> Tensor:
-        """`sum_k e^{i k.x} R_k c_k`: c (2 K, B, C_in) of B samples -> (M, C_out)."""
-        return _sums_of_waves(self._filtered(c), target)
+        """`sum_k e^{i k.x} R_k c_k`: c (2 K, B, C_in) of B samples -> (M, C_out).
+
+        Where R_k are sums of few matrices, the waves of their factors are summed and
+        the matrices come last: C_in fields a factor in place of C_out.
+        """
+        if self.kernel == "full" or self._factors * c.shape[2] >= self._width:
+            return _sums_of_waves(self._filtered(c), target)
+        fields = _sums_of_waves(self._by_factor(c).flatten(2), target)
+        matrices = self.coefficients.unflatten(2, (-1, self._width))
+        return fields @ matrices.permute(2, 0, 1, 3).flatten(0, 2).to(fields)
+
+    @property
+    def _factors(self) -> int:
+        """Real functions of k by which the matrices of a kernel that is not full go."""
+        axes = self.directions.shape[1] if self.kernel == "directional" else 0
+        return (1 + axes) * len(self.coefficients)
+
+    @property
+    def _width(self) -> int:
+        """C_out."""
+        if self.kernel == "full":
+            return self.coefficients.shape[2] // 2
+        return self.coefficients.shape[2] * len(self.coefficients) // self._factors
+
+    def _by_factor(self, c: Tensor) -> Tensor:
+        """c_k times each factor, (2 K, B, C_in) -> (2 K, B, factors, C_in): of hats
+        alone, then of hats times `i k_a / |k|`, see `_filtered`."""
+        along = self.along.to(c)
+        parts = [torch.einsum("kb,...ksc->...ksbc", along, c.unflatten(0, (2, -1)))]
+        if self.kernel == "directional":
+            p, q = parts[0]
+            turned = torch.stack([q, -p])
+            odd = [turned * a[:, None, None, None] for a in self.directions.to(c).t()]
+            parts += odd
+        return torch.cat(parts, 3).flatten(0, 1)
 
     def _filtered(self, c: Tensor) -> Tensor:
         """`R_k c_k` of all samples, (2 K, B, C_in) -> (2 K, B, C_out).
@@ -226,6 +259,8 @@ def _sums_of_waves(c: Tensor, target: Waves) -> Tensor:
         columns = (values @ c.flatten(1)).unflatten(1, c.shape[1:])
         return columns[torch.arange(len(values), device=c.device), domain.sample]
     parts = zip(_by_sample(values, domain), c.unbind(1), strict=True)
+    if c.shape[2] < 16:  # the product of few columns is that of few rows in less time
+        return torch.cat([(part.t() @ waves.t()).t() for waves, part in parts])
     return torch.cat([waves @ part for waves, part in parts])
 
 

@@ -267,8 +267,8 @@ class _Gated(nn.Module):
         self.second = nn.Linear(hidden, out_channels, bias=False)
 
     def forward(self, v: Tensor, context: Tensor) -> Tensor:
-        factors = 1 + 2 * torch.tanh(self.factors(context) / 2)
-        return self.second(self.first(v) * factors)
+        hidden, share = self.first(v), torch.sigmoid(self.factors(context))
+        return self.second(torch.addcmul(-hidden, hidden, share, value=4))
 
 
 class _LinearBlock(nn.Module):
