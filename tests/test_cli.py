@@ -106,10 +106,15 @@ def test_prediction_on_a_finer_mesh_keeps_it_and_shows_the_error(
 def test_a_prediction_that_is_a_mean_over_copies_of_the_mesh(workshop, run, tmp_path):
     model = workshop / "model.safetensors"
     out = tmp_path / "out.vtu"
-    run("predict", model, workshop / "fine.vtu", "-o", out, "--copies", "2")
     mesh = read(workshop / "fine.vtu")
-    wanted = predict(model, mesh, symmetry=Symmetry(2)).point_data["u_predicted"]
-    assert np.allclose(read(out).point_data["u_predicted"], wanted, rtol=1e-9)
+    for words, symmetry in (
+        ([], Symmetry(2)),
+        (["--right-angles"], Symmetry(2, right_angles=True)),
+    ):
+        copies = ["--copies", "2", *words]
+        run("predict", model, workshop / "fine.vtu", "-o", out, *copies)
+        wanted = predict(model, mesh, symmetry=symmetry).point_data["u_predicted"]
+        assert np.allclose(read(out).point_data["u_predicted"], wanted, rtol=1e-9)
     single = predict(model, mesh).point_data["u_predicted"]
     assert not np.allclose(wanted, single, rtol=1e-3)
 
@@ -433,6 +438,8 @@ def test_reasons_are_printed_and_a_linear_input_is_heard(workshop, run, tmp_path
     assert load_model(model).arguments["magnitudes"] == [2]
     run(*words, "--copies", "1", "--clouds", "0.5", "--restart")
     turned = load_model(model).envelope
+    run(*words, "--copies", "1", "--right-angles", "--restart")
+    assert load_model(model).envelope.lower != turned.lower
     run(*words, "--restart")
     assert turned.lower != load_model(model).envelope.lower
     out, _ = run(*words, "--architecture", "GNO")

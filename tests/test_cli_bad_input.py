@@ -404,6 +404,11 @@ def test_cases_without_measure_are_named(good, fails, tmp_path):
             ["train", "A", "-t", "u", "-o", "m.safetensors", "--device", "abacus"],
             "abacus",
         ),
+        (
+            ["train", "A", "-t", "u", "-o", "m.safetensors", "--right-angles"],
+            "--copies",
+        ),
+        (["predict", "MODEL", "A", "-o", "out.vtu", "--right-angles"], "--copies"),
         (["predict", "MODEL", "A"], "--output"),
         (["predict", "MODEL", "A", "-o", "out.vtu", "--set", "load"], "--set"),
         (["predict", "MODEL", "A", "-o", "out.vtu", "--set", "load=much"], "much"),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isofield.cli.reporting import CommandError
+
+if TYPE_CHECKING:
+    from isofield.data import Symmetry
 
 Device = Annotated[
     str | None,
@@ -27,6 +30,26 @@ CloudInside = Annotated[
         "domain, none on the boundary; a mesh with cells needs no such word.",
     ),
 ]
+
+RightAngles = Annotated[
+    bool,
+    typer.Option(
+        "--right-angles",
+        help="Turn copies by right angles alone, so that domains that fill a box along "
+        "the axes still fill it.",
+    ),
+]
+
+
+def symmetry(copies: int, right_angles: bool, seed: int = 0) -> Symmetry | None:
+    """Of so many copies. Raises a usage error for right angles without copies."""
+    if right_angles and not copies:
+        raise typer.BadParameter("--right-angles: expected --copies with it, got none")
+    from isofield.data import Symmetry
+
+    if not copies:
+        return None
+    return Symmetry(copies, seed=seed, right_angles=right_angles)
 
 
 def names(values: Sequence[str], option: str) -> list[str]:

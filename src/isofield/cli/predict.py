@@ -51,6 +51,7 @@ def predict(
             "the mean: for equations without a direction of their own.",
         ),
     ] = 0,
+    right_angles: options.RightAngles = False,
     cloud_inside: options.CloudInside = False,
     device: options.Device = None,
     step: files.Step = None,
@@ -66,7 +67,7 @@ def predict(
     given = options.numbers(values or [], "--set")
     files.check_mesh_output(output)
     options.check_device(device)
-    from isofield.data import Symmetry
+    symmetry = options.symmetry(copies, right_angles)
     from isofield.model_file import load_model
     from isofield.predict import predict
 
@@ -81,7 +82,7 @@ def predict(
         device=device,
         where=str(mesh_file),
         cloud_on_boundary=not cloud_inside,
-        symmetry=Symmetry(copies) if copies else None,
+        symmetry=symmetry,
     )
     files.save(output, result, lossy)
     _show(model, result, output, cloud_on_boundary=not cloud_inside)

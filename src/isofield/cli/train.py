@@ -184,6 +184,7 @@ def train(
             "well: for equations without a direction of their own.",
         ),
     ] = 0,
+    right_angles: options.RightAngles = False,
     device: options.Device = None,
     loss: Annotated[
         Loss, typer.Option("--loss", help="Error that is minimized.")
@@ -233,7 +234,7 @@ def train(
     files.check_output(output, [".safetensors"])
     options.check_device(device)
 
-    from isofield.data import RandomClouds, Similarity, Symmetry
+    from isofield.data import RandomClouds, Similarity
     from isofield.model_file import save_model
     from isofield.surrogate import Surrogate
     from isofield.train import CHECKPOINT
@@ -242,6 +243,7 @@ def train(
         Similarity.parsed(products)
     except ValueError as error:
         raise typer.BadParameter(f"--similarity: {error}") from error
+    augment = options.symmetry(copies, right_angles, seed)
     sizes = {"width": width, "blocks": blocks, "radius": radius}
     if architecture is not None:
         _check_sizes(architecture.value, sizes, direct)
@@ -260,7 +262,6 @@ def train(
         "similarity": products,
         "cloud_on_boundary": not cloud_inside,
     }
-    augment = Symmetry(copies, seed=seed) if copies else None
     asked = {**fields, "symmetry": augment}
     network, schedule, drawn = _recipe(learned, given, wanted, architecture, asked)
     if clouds is not None:
