@@ -31,8 +31,10 @@ ARCHITECTURES = (
     "FourierOperator",
     "GreenOperator",
     "GINO",
-    "SliceTransformer",
+    "FNO",
+    "UNO",
     "RegionalOperator",
+    "SliceTransformer",
     "GNO",
 )
 
