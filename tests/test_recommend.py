@@ -301,13 +301,16 @@ def test_networks_with_directions_learn_from_copies_and_predict_by_means():
 
 
 def test_weights_decay_where_a_linear_network_has_no_directions():
-    cases = plane(1, 3)
+    cases = plane(3, 3)
     free = recommended(cases, ["f"], ["u"])
     turning = recommended(cases, ["f"], ["flux"], linear=["f"])
     linear = recommended(cases, ["f"], ["u"], linear=["f"])
     assert free.schedule.decay == Schedule().decay < linear.schedule.decay
     assert turning.schedule.decay == Schedule().decay
     assert f"decay by {linear.schedule.decay:g}" in text(linear, "decay")
+    one = [sourced(square(6, jitter=0.2, seed=seed), seed) for seed in range(3)]
+    alike = recommended(one, ["f"], ["u"], linear=["f"])
+    assert alike.schedule.decay == Schedule().decay
 
 
 def test_the_command_knows_every_architecture():

@@ -167,7 +167,8 @@ def chosen_schedule(
     found: Survey, kernel: Mapping[str, str]
 ) -> tuple[Schedule, list[str]]:
     """As many passes as make the steps; at least eight steps a pass where there are
-    cases for that. Weights decay where that was measured to help."""
+    cases for that. Weights decay where that was measured to help: among shapes that
+    fill the space; on one disc it took the error from 1.6 to 2.1 %."""
     total = sum(found.sizes)
     nodes = min(NODES, max(total // 8, *found.sizes, 1))
     batches = len(node_batches(found.sizes, nodes, 0))
@@ -177,7 +178,8 @@ def chosen_schedule(
         f"{passes} passes: about {batches} steps of {nodes:,} nodes each make "
         f"{passes * batches:,}; 4,000 to 7,000 are what trainings took."
     ]
-    if kernel.get("kernel") != "isotropic" or not found.fills:
+    apart = found.fills and not found.same_domain
+    if kernel.get("kernel") != "isotropic" or not apart:
         return schedule, why
     return replace(schedule, decay=DECAY), [
         *why,
