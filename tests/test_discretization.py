@@ -13,6 +13,7 @@ from isofield import Discretization, Mesh, MeshError, from_mesh
 from isofield.cells import CELL_TYPES
 from isofield.discretization import pack, unpack
 from isofield.generation import disk, icosphere, square
+from isofield.testing import body
 
 KINDS = [kind for kind, cell in CELL_TYPES.items() if cell.dimension > 0]
 PLANES = {
@@ -324,3 +325,13 @@ def test_what_has_no_measure_is_refused(mesh_of) -> None:
         from_mesh(mesh, "nodes")
     with pytest.raises(ValueError, match=r"expected \(9, 2\)"):
         from_mesh(mesh, points=torch.zeros(9, 3))
+
+
+def test_integrals_without_gradients_leave_those_with_them_possible() -> None:
+    """Which sample a point belongs to is found once, and saved for backward passes."""
+    domain = pack([body(1, 4), body(1, 5)])
+    with torch.inference_mode():
+        domain.integrate(domain.points)
+    values = torch.ones(len(domain), 1, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(domain.integrate(values).sum(), values)
+    assert torch.equal(slope[:, 0], domain.weights)

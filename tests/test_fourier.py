@@ -286,16 +286,18 @@ def test_shape_gradients():
 # --- isotropic kernels --------------------------------------------------------------
 
 
-def test_isotropic_kernels_are_full_ones_with_the_same_matrix_on_every_circle():
-    layer = conv(2, modes=5, kernel="isotropic")
-    full = conv(2, modes=5)
+@pytest.mark.parametrize("out", [2, 64])
+def test_isotropic_kernels_are_full_ones_with_the_same_matrix_on_every_circle(out):
+    """Two channels are filtered first, of 64 the factors are summed first."""
+    layer = conv(2, modes=5, out=out, kernel="isotropic")
+    full = conv(2, modes=5, out=out)
     along = hats(full.numbers, len(layer.coefficients))
     assert torch.allclose(along.sum(1), torch.ones(len(along), dtype=along.dtype))
     with torch.no_grad():
-        full.coefficients[:, :, 2:] = 0
+        full.coefficients[:, :, out:] = 0
         for k, row in enumerate(along):
             matrix = sum(h * w for h, w in zip(row, layer.coefficients, strict=True))
-            full.coefficients[k, :, :2] = matrix
+            full.coefficients[k, :, :out] = matrix
     source, target = body(2, 6, 2.0), at(probes(2, 12))
     u = waves(3)(source.points)
     found = layer(u, layer.prepare(source, target))
@@ -315,10 +317,12 @@ def test_isotropic_kernels_turn_with_the_points_by_right_angles():
     torch.testing.assert_close(there, found, rtol=1e-12, atol=1e-13)
 
 
-def test_directional_kernels_are_isotropic_ones_and_derivatives_of_such():
-    """`i k_a / |k| B` is the derivative along a of the kernel B / |k|."""
+@pytest.mark.parametrize("out", [2, 96])
+def test_directional_kernels_are_isotropic_ones_and_derivatives_of_such(out):
+    """`i k_a / |k| B` is the derivative along a of the kernel B / |k|; 2 channels are
+    filtered first, of 96 the factors are summed first."""
     layer, even, odd = (
-        conv(2, modes=5, kernel=kernel)
+        conv(2, modes=5, out=out, kernel=kernel)
         for kernel in ("directional", "isotropic", "isotropic")
     )
     size = even.coefficients.shape[2]

@@ -108,7 +108,8 @@ def test_shared_functions_in_pieces():
 
 
 def diagonal(hidden: list[int], channels: int) -> tuple[KernelIntegral, KernelPlan]:
-    """A layer to targets of more than two programs, some without neighbours."""
+    """A layer to targets of more than two programs, with more pairs than the smaller
+    tiles hold at one time; some have no neighbours."""
     random = torch.Generator().manual_seed(1)
     points = 1.5 * torch.rand(37, 3, generator=random)
     target = Discretization(points, torch.ones(37))
@@ -131,13 +132,36 @@ from isofield.operators import fused
 from tests.test_kernel_memory import diagonal
 
 torch.manual_seed(0)
+known = fused.TILES
 for hidden, channels in (([70, 20], 5), ([16, 300], 18)):
     layer, plan = diagonal(hidden, channels)
+    assert plan.graph.ptr[16] > min(tiles.pairs for tiles in known)
     u = torch.randn(40, channels)
     plain = layer(u, plan)
-    sums = fused.network_sums(layer.network, u, plan.offset, plan.weight, plan.graph)
-    print(float((sums - plain).abs().max() / plain.abs().max()))
+    for tiles in known:
+        fused.TILES = (tiles,)
+        parts = (layer.network, u, plan.offset, plan.weight, plan.graph)
+        sums = fused.network_sums(*parts)
+        print(float((sums - plain).abs().max() / plain.abs().max()))
 """
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
+def test_a_chip_that_holds_less_takes_smaller_tiles(monkeypatch):
+    from triton.runtime.errors import OutOfResources
+
+    def taken(pairs):
+        def launched(tiles, n_targets, tensors):
+            if tiles.pairs > pairs:
+                raise OutOfResources(2, 1, "shared memory")
+            return tiles
+
+        monkeypatch.setattr(fused, "_in_tiles", launched)
+        return fused._in_largest(fused.TILES, 1, [])
+
+    assert [taken(tiles.pairs) for tiles in fused.TILES] == list(fused.TILES)
+    with pytest.raises(OutOfResources):
+        taken(16)
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="triton is not installed")
@@ -152,5 +176,5 @@ def test_sums_in_one_kernel_are_the_plain_sums():
     )
     assert not found.returncode, found.stderr
     differences = [float(line) for line in found.stdout.split()]
-    assert len(differences) == 2
+    assert len(differences) == 2 * len(fused.TILES)
     assert max(differences) <= 1e-5

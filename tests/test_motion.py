@@ -187,6 +187,7 @@ def test_right_angles_are_all_different_and_keep_boxes(d, turns):
 @pytest.mark.parametrize(("d", "mirrored", "count"), [(2, True, 8), (3, False, 24)])
 def test_right_angles_and_the_case_itself_are_a_group(d, mirrored, count):
     symmetry = Symmetry(count - 1, mirrored=mirrored, right_angles=True)
+    assert replace(symmetry, copies=1).whole(d) == symmetry
     known = [np.eye(d), *(symmetry.matrix(3, k, d) for k in range(count - 1))]
     found = {q.tobytes() for q in np.round(known) + 0.0}
     products = {(np.round(a @ b) + 0.0).tobytes() for a in known for b in known}

@@ -288,7 +288,7 @@ def test_predictions_are_means_on_surfaces_without_a_direction():
     assert "means over 5 moved copies" in text(found, "Predict by")
     inside = recommended(plane(), ["f"], ["u"], symmetry=known)
     assert inside.symmetry is None
-    assert text(inside, "No moved copies")
+    assert text(inside, "Moved copies are not")
 
 
 def test_networks_with_directions_learn_from_copies_and_predict_by_means():
@@ -296,6 +296,9 @@ def test_networks_with_directions_learn_from_copies_and_predict_by_means():
     for known, mean in ((Symmetry(5), 5), (Symmetry(3, right_angles=True), 7)):
         found = recommended(plane(), ["f"], ["flux"], linear=["f"], symmetry=known)
         assert found.augment == known
+        fewer = recommended(plane(), ["f"], ["flux"], linear=["f"])
+        assert fewer.augment is None
+        assert found.schedule.epochs < fewer.schedule.epochs
         assert found.symmetry == replace(known, copies=mean)
         assert f"means over {mean}" in text(found, f"Learn from {known.copies}")
 

@@ -411,6 +411,18 @@ def test_a_point_that_chains_left_alone_keeps_its_smallest_simplex():
     assert _smallest(size, numbers, kept, size > 1.8).tolist() == [2]
 
 
+def test_a_cloud_of_which_chains_would_take_a_point():
+    """Eleven points of a heat sink with fins, thousandths of its size."""
+    x = [543, 778, 603, 321, 960, 864, 722, 406, 528, 587, 536]
+    y = [113, 240, 122, 185, 362, 346, 169, 57, 89, 160, 94]
+    z = [712, 82, 361, 177, 136, 188, 150, 278, 666, 406, 719]
+    points = np.array([x, y, z]).T / 1000
+    simplices = alpha_simplices(points).reshape(-1, 3)
+    for point in points:
+        assert (simplices == point).all(axis=1).any()
+    assert len(from_points(torch.tensor(points))) == 11
+
+
 def test_simplices_of_gaps_are_those_that_chains_reach():
     some = np.array([True, False, False, False, False])
     among = np.array([True, True, False, True, True])

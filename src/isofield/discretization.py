@@ -78,9 +78,10 @@ class Discretization:
     @cached_property
     def sample(self) -> Tensor:
         """(N,) int64, the sample to which each point belongs."""
-        counts = self.ptr.diff()
-        names = torch.arange(self.n_samples, device=counts.device)
-        return torch.repeat_interleave(names, counts, output_size=len(self))
+        with torch.inference_mode(False):  # kept, so that later steps may save it
+            counts = self.ptr.clone().diff()
+            names = torch.arange(self.n_samples, device=counts.device)
+            return torch.repeat_interleave(names, counts, output_size=len(self))
 
     def __len__(self) -> int:
         return len(self.points)
@@ -91,7 +92,7 @@ class Discretization:
         weights = self.weights.to(*args, **kwargs)
         normals = None if self.normals is None else self.normals.to(*args, **kwargs)
         # in less digits a weight may be 0; the same ones elsewhere are what they were
-        made = checked if weights.dtype == self.weights.dtype else Discretization
+        made = trusted if weights.dtype == self.weights.dtype else Discretization
         return made(points, weights, self.ptr.to(points.device), normals)
 
     def integrate(self, values: Tensor) -> Tensor:
@@ -119,13 +120,11 @@ class Discretization:
         return self.inner(values, values).sqrt()
 
 
-def checked(
-    points: Tensor, weights: Tensor, ptr: Tensor | None, normals: Tensor | None
+def trusted(
+    points: Tensor, weights: Tensor, ptr: Tensor, normals: Tensor | None
 ) -> Discretization:
     """Of parts that were checked before: to look again, a GPU would have to wait."""
     made = object.__new__(Discretization)
-    if ptr is None:
-        ptr = torch.tensor([0, len(points)], device=points.device)
     made.__dict__.update(points=points, weights=weights, ptr=ptr, normals=normals)
     return made
 
@@ -338,7 +337,7 @@ def pack(samples: Sequence[Discretization]) -> Discretization:
     """
     normals = [sample.normals for sample in samples if sample.normals is not None]
     counts = torch.cat([sample.ptr.diff() for sample in samples])
-    return checked(
+    return trusted(
         torch.cat([sample.points for sample in samples]),
         torch.cat([sample.weights for sample in samples]),
         torch.cat([counts.new_zeros(1), counts.cumsum(0)]),

@@ -47,8 +47,8 @@ class Symmetry:
         """With all copies that there are; itself where they are not by right angles."""
         if not self.right_angles:
             return self
-        known = _right_angles(dimension, self.mirrored, (self.seed, 0))
-        return replace(self, copies=len(known))
+        known = 2**dimension * math.factorial(dimension) // (1 if self.mirrored else 2)
+        return replace(self, copies=max(known - 1, 1))
 
     def matrix(self, case: int, copy: int, dimension: int) -> np.ndarray:
         """(d, d) of a copy of a case; the mirror images are copies 1, 3, 5, ...

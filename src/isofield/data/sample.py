@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from isofield.discretization import Discretization, checked, pack
+from isofield.discretization import Discretization, trusted
 from isofield.operators import Gradient
 from isofield.plan import Plan, pack_plans
 
@@ -38,11 +39,11 @@ class Sample(Data):
     def domain(self) -> Discretization:
         """The points with their measure, and their normals where there are some."""
         normals = self.normals if "normals" in self else None
-        return checked(self.pos, self.weights, None, normals)  # type: ignore[arg-type]
+        return Discretization(self.pos, self.weights, normals=normals)  # type: ignore[arg-type]
 
 
 def resident(samples: Sequence[Sample], device: torch.device) -> Sequence[Sample]:
-    """The samples on the memory of a GPU, if they take at most half of what is free
+    """The samples in the memory of a GPU, if they take at most half of what is free
     there; else, and on a CPU, the samples as they are.
 
     Batches of samples that are there already are made there, and no step waits for its
@@ -50,13 +51,19 @@ def resident(samples: Sequence[Sample], device: torch.device) -> Sequence[Sample
     """
     if device.type != "cuda":
         return samples
-    least, moved = torch.cuda.mem_get_info(device)[0] / 2, []
+    least, moved = _free(device) / 2, []
     for sample in samples:
-        if torch.cuda.mem_get_info(device)[0] < least:
-            return samples
         parts = {key: part.to(device) for key, part in sample.to_dict().items()}
         moved.append(Sample(**parts))
+        if _free(device) < least:
+            return samples
     return moved
+
+
+def _free(device: torch.device) -> int:
+    """Bytes that nothing uses, those that torch keeps for later among them."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
 
 
 class Batch(NamedTuple):
@@ -101,10 +108,23 @@ def collate(samples: Sequence[Sample]) -> Batch:
             "that holds them"
         )
     return Batch(
-        pack([sample.domain for sample in samples]),
+        _packed(samples),
         pack_plans([sample.plan for sample in samples]),
         torch.cat([sample.x for sample in samples]),  # type: ignore[arg-type]
         torch.cat([sample.y for sample in samples]),  # type: ignore[arg-type]
         torch.cat([sample.factor for sample in samples]),  # type: ignore[arg-type]
         pack_plans(gradients) if gradients else None,
+    )
+
+
+def _packed(samples: Sequence[Sample]) -> Discretization:
+    """The domains of samples, as `discretization.pack` does, of the tensors at once."""
+    parts = {key: [sample[key] for sample in samples] for key in ("pos", "weights")}
+    normals = [sample.normals for sample in samples if "normals" in sample]
+    ptr = torch.tensor([0, *accumulate(map(len, parts["weights"]))])
+    return trusted(
+        torch.cat(parts["pos"]),
+        torch.cat(parts["weights"]),
+        ptr.to(parts["pos"][0].device),
+        torch.cat(normals) if len(normals) == len(samples) else None,
     )

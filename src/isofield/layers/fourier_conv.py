@@ -121,7 +121,8 @@ class FourierConv(Operator):
 
     Error O(h^2) from lumped weights; exact where the weights integrate all products of
     u with the waves. Commutes with translations. Cost 2 (N + M) 2 K C and memory
-    (N + M) 2 K, K about half of the points |n| <= modes.
+    (N + M) 2 K, K about half of the points |n| <= modes; on a GPU the samples of a
+    batch are columns of one product, at so many times the cost (`SIDE_BY_SIDE`).
 
     Source: Li et al., Fourier neural operator, arXiv:2010.08895, on point clouds as in
     Zeng et al., arXiv:2501.14475, here with the quadrature weights of any mesh.
@@ -187,24 +188,13 @@ class FourierConv(Operator):
         Where R_k are sums of few matrices, the waves of their factors are summed and
         the matrices come last: C_in fields a factor in place of C_out.
         """
-        if self.kernel == "full" or self._factors * c.shape[2] >= self._width:
+        parts = 1 + (self.directions.shape[1] if self.kernel == "directional" else 0)
+        count, in_channels, wide = self.coefficients.shape
+        if self.kernel == "full" or parts * count * in_channels >= wide // parts:
             return _sums_of_waves(self._filtered(c), target)
         fields = _sums_of_waves(self._by_factor(c).flatten(2), target)
-        matrices = self.coefficients.unflatten(2, (-1, self._width))
+        matrices = self.coefficients.unflatten(2, (parts, -1))
         return fields @ matrices.permute(2, 0, 1, 3).flatten(0, 2).to(fields)
-
-    @property
-    def _factors(self) -> int:
-        """Real functions of k by which the matrices of a kernel that is not full go."""
-        axes = self.directions.shape[1] if self.kernel == "directional" else 0
-        return (1 + axes) * len(self.coefficients)
-
-    @property
-    def _width(self) -> int:
-        """C_out."""
-        if self.kernel == "full":
-            return self.coefficients.shape[2] // 2
-        return self.coefficients.shape[2] * len(self.coefficients) // self._factors
 
     def _by_factor(self, c: Tensor) -> Tensor:
         """c_k times each factor, (2 K, B, C_in) -> (2 K, B, factors, C_in): of hats

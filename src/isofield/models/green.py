@@ -60,7 +60,7 @@ class GreenOperator(Operator):
 
         c = amplitudes of waves that fit f,   v_0 = F_0 c,
         v_(k+1) = v_k + B_k (1 + g_k) A_k (v_k, F_k v_k),
-        output = B (1 + g) A (F v_n, F' c) + D (F v_n, F' c),   -1 < g < 3
+        output = B (1 + g) A (F v_n, F' c) + D (F v_n, F' c),   -2 < g < 2
 
     F' filters all waves of the fit (`WaveFit`), F_0 the `inner` ones, and the F_k are
     convolutions by these (`FourierConv`): what the base does not resolve passes it by.
@@ -252,7 +252,7 @@ def _inner(numbers: Tensor, count: int) -> Tensor:
 
 
 class _Gated(nn.Module):
-    """`B (1 + g) A v`, linear in v, g of -1 to 3 a pointwise network of the context.
+    """`B (1 + g) A v`, linear in v, g of -2 to 2 a pointwise network of the context.
 
     Bounded: contexts that no training saw, as meshes too coarse for a shape give, move
     the output by no more than others do.

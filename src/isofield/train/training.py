@@ -105,7 +105,8 @@ def fit(
             job["augment"] = asdict(augment)
         if clouds is not None:
             job["clouds"] = asdict(clouds)
-        train, check = resident(train, device), resident(check, device)
+        samples = resident([*train, *check], device)
+        train, check = samples[: len(train)], samples[len(train) :]
         run = Run(model, schedule, device, precision, directory, job)
         run.resume()
         task = bars.add("Training", schedule.epochs, run.epoch)
