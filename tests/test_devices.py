@@ -1,10 +1,9 @@
 """Transfers on another device, and no way through the host.
 
 Where there is a GPU it is used, and what operators do to fields is compared. Elsewhere
-tensors of the class `Remote` say that they
-are on `cuda:0`, compute on the CPU, and refuse what a GPU would refuse or pay for: a
-tensor of the CPU beside them, a copy to the CPU, `.numpy()`. That the arithmetic of a
-GPU gives the same is not shown by this.
+tensors of the class `Remote` say that they are on `cuda:0`, compute on the CPU, and
+refuse what a GPU would refuse or pay for: a tensor of the CPU beside them, a copy to
+the CPU, `.numpy()`. That the arithmetic of a GPU gives the same is not shown by this.
 """
 
 from __future__ import annotations
