@@ -29,7 +29,9 @@ class Symmetry:
     larger one, and so for coarser waves.
 
     Only where the equations have no direction of their own, or all their directions
-    are among the inputs as vectors: no gravity, load or fibre along a fixed axis.
+    are among the inputs as vectors: no gravity, load or fibre along a fixed axis; and
+    no fixed point, as c in a displacement E (x - c), but the middle of the box around
+    each case, about which copies are turned.
     Without mirror images where a field changes its sign with the hand of the axes, as
     a rotation, a vorticity or a magnetic field does.
     """
