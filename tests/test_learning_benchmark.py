@@ -326,10 +326,17 @@ def test_the_recommended_network_beside_the_best_other_and_on_other_meshes(tmp_p
         errors = {title: {"u": factor * error} for title, error in found.items()}
         line = {"model": model, "errors": errors, "points": dict.fromkeys(found, 9)}
         append(tmp_path / "results.jsonl", same | line)
+        append(tmp_path / "results.jsonl", same | line | {"seconds": 4, "device": "X"})
+        if model != "recommended":  # a budget of theirs alone
+            append(tmp_path / "results.jsonl", same | line | {"seconds": 5})
     report(tmp_path / "results.jsonl", tmp_path, {"t": "a task"})
     text = (tmp_path / "benchmark.md").read_text()
     assert "| a task | u | 8 s | 0.100 | 0.400 | GINO (n) | 0.25 |" in text
-    assert "| a task | u | – | 1.10 | – | 1.20 | 0.120 | 0.150 | 1.30 |" in text
+    assert "| a task | u | 4 s on X | 0.100 | 0.400 | GINO (n) | 0.25 |" in text
+    assert "| a task | u | 5 s" not in text
+    for budget in ("8 s", "4 s on X"):
+        row = f"| a task | u | {budget} | – | 1.10 | – | 1.20 | 0.120 | 0.150 | 1.30 |"
+        assert row in text
 
 
 def test_a_broken_line_of_results_is_named(tmp_path):

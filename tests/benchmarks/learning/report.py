@@ -20,7 +20,7 @@ BESIDE_HEAD = [
     *("task", "field", "budget", OURS, "best of the others", "which", "ratio")
 ]
 TRANSFER_HEAD = [
-    *("task", "field", "4 times finer", "graded", "another mesher"),
+    *("task", "field", "budget", "4 times finer", "graded", "another mesher"),
     *("3 times coarser", "its error", "linear elements there"),
     *("cloud", "its error", "linear elements there"),
 ]
@@ -102,8 +102,8 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
         (TRANSFER, TRANSFER_HEAD, _transferred),
     ):
         rows = [
-            [titles.get(name, name), target, *cells(line, lines, target)]
-            for (name, _), lines in groups.items()
+            [_title(name, form, titles), target, *cells(line, lines, target)]
+            for (name, form), lines in groups.items()
             for line in _recommended(lines)
             for target in _targets(lines)
         ]
@@ -117,6 +117,11 @@ def report(results: Path, folder: Path, titles: dict[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     replaced(folder / "benchmark.md", lambda p: p.write_text(text, encoding="utf-8"))
     replaced(folder / "benchmark.png", lambda p: _curves(p, groups, titles))
+
+
+def _title(name: str, form: str, titles: dict[str, str]) -> str:
+    """Mixed resolutions go without saying."""
+    return titles.get(name, name) + ("" if form == "mixed" else f", {form} resolution")
 
 
 def _recommended(lines: Sequence[Line]) -> list[Line]:
@@ -175,6 +180,7 @@ def _transferred(line: Line, _: Sequence[Line], target: str) -> list[str]:
         return [worst(start), *("–" if e is None else f"{e:.3f}" for e in found)]
 
     return [
+        _time(line),
         *(worst("4 times finer"), worst("graded"), worst("another mesher")),
         *beside("3 times coarser"),
         *beside("random cloud" if "random cloud" in errors else "random points"),
