@@ -262,7 +262,7 @@ def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
     panels = [(key, target) for key in groups for target in _targets(groups[key])]
     models = sorted({line["model"] for lines in groups.values() for line in lines})
     colours = {model: f"C{number % 10}" for number, model in enumerate(models)}
-    figure = Figure((6.4, 3.8 * len(panels)), layout="constrained")
+    figure = Figure((10.0, 3.8 * len(panels)), layout="constrained")
     FigureCanvasAgg(figure)
     for number, ((name, form), target) in enumerate(panels, 1):
         lines = groups[name, form]
@@ -294,5 +294,5 @@ def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
         axes.set_title(
             f"{titles.get(name, name)} ({form})", fontsize="medium", wrap=True
         )
-        axes.legend(fontsize="small")
+        axes.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1))
     figure.savefig(path, dpi=120)
