@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from isofield.discretization import Discretization, trusted
+from isofield.discretization import Discretization, pack, trusted
 from isofield.operators import Gradient
 from isofield.plan import Plan, pack_plans
 
@@ -108,7 +107,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
             "that holds them"
         )
     return Batch(
-        _packed(samples),
+        pack([_trusted(sample) for sample in samples]),
         pack_plans([sample.plan for sample in samples]),
         torch.cat([sample.x for sample in samples]),  # type: ignore[arg-type]
         torch.cat([sample.y for sample in samples]),  # type: ignore[arg-type]
@@ -117,14 +116,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
-def _packed(samples: Sequence[Sample]) -> Discretization:
-    """The domains of samples, as `discretization.pack` does, of the tensors at once."""
-    parts = {key: [sample[key] for sample in samples] for key in ("pos", "weights")}
-    normals = [sample.normals for sample in samples if "normals" in sample]
-    ptr = torch.tensor([0, *accumulate(map(len, parts["weights"]))])
-    return trusted(
-        torch.cat(parts["pos"]),
-        torch.cat(parts["weights"]),
-        ptr.to(parts["pos"][0].device),
-        torch.cat(normals) if len(normals) == len(samples) else None,
-    )
+def _trusted(sample: Sample) -> Discretization:
+    """Its domain, not checked once more for every batch."""
+    ptr = torch.tensor([0, len(sample.weights)], device=sample.weights.device)  # type: ignore[union-attr,arg-type]
+    normals = sample.normals if "normals" in sample else None
+    return trusted(sample.pos, sample.weights, ptr, normals)  # type: ignore[arg-type]

@@ -164,12 +164,12 @@ def chosen_features(
 
 
 def chosen_schedule(
-    found: Survey, kernel: Mapping[str, str], copies: int
+    found: Survey, kernel: Mapping[str, str], augment: Symmetry | None
 ) -> tuple[Schedule, list[str]]:
     """As many passes as make the steps; at least eight steps a pass where there are
     cases for that. Weights decay where that was measured to help: among shapes that
     fill the space; on one disc it took the error from 1.6 to 2.1 %."""
-    sizes = [size for size in found.sizes for _ in range(1 + copies)]
+    sizes = found.sizes * (1 + (augment.copies if augment else 0))
     nodes = min(NODES, max(sum(sizes) // 8, *sizes, 1))
     batches = len(node_batches(sizes, nodes, 0))
     passes = min(max(round(STEPS / batches), PASSES[0]), PASSES[1])

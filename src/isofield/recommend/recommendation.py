@@ -100,10 +100,8 @@ def recommended(
     kernel, why_kernel = chosen_kernel(found, network)
     width, why_width = chosen_width(found, network)
     shapes, why_features = chosen_features(found, features)
-    copies, averaged, why_copies = chosen_copies(found, kernel, symmetry)
-    schedule, why_schedule = chosen_schedule(
-        found, kernel, copies.copies if copies else 0
-    )
+    augment, averaged, why_copies = chosen_copies(found, kernel, symmetry)
+    schedule, why_schedule = chosen_schedule(found, kernel, augment)
     # clouds have neither cells nor the boundary and regions that features tell of
     drawn = at == "points" and not shapes and any(case.dimension > 0 for case in cases)
     clouds, why_clouds = chosen_clouds(found) if drawn else (None, [])
@@ -131,4 +129,4 @@ def recommended(
         *why_copies,
         *hints(found, linear, Similarity.parsed(similarity or {})),
     )
-    return Recommendation(arguments, schedule, reasons, clouds, copies, averaged)
+    return Recommendation(arguments, schedule, reasons, clouds, augment, averaged)

@@ -80,9 +80,8 @@ def _delaunay(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     number = np.where(real, real.cumsum() - 1, -1)
     other = np.where(found.neighbors >= 0, number[found.neighbors], -1)
     pairs = np.stack(np.broadcast_arrays(number[:, None], other), axis=2).reshape(-1, 2)
-    return found.simplices[real], pairs[
-        (pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1])
-    ]
+    once = (pairs[:, 0] >= 0) & (pairs[:, 0] < pairs[:, 1])
+    return found.simplices[real], pairs[once]
 
 
 def _flat(points: np.ndarray) -> ValueError:

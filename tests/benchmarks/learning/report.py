@@ -268,12 +268,7 @@ def _curves(path: Path, groups: dict, titles: dict[str, str]) -> None:
         lines = groups[name, form]
         axes = figure.add_subplot(len(panels), 1, number)
         curves = [
-            (
-                _label(line),
-                line["errors"],
-                _style(line),
-                colours[line["model"]],
-            )
+            (_label(line), line["errors"], _style(line), colours[line["model"]])
             for line in lines
         ]
         curves.append((OWN, lines[0]["own"], "--", "k"))

@@ -30,8 +30,8 @@ class Tiles(NamedTuple):
 
 
 # the fastest of 15 on an H100, then smaller ones for chips that hold less
-CHANNELS = 256  # that the last tiles hold on any chip
 TILES = (Tiles(16, 128, 64, 128, 8), Tiles(16, 64, 32, 64, 4), Tiles(16, 32, 16, 32, 4))
+CHANNELS = 256  # that the last ones hold on any chip
 
 
 def fits(network: nn.Module, *tensors: Tensor) -> bool:
@@ -62,9 +62,9 @@ def network_sums(
 
     network : kappa, see `fits`. u : (N, C). offset : (E, d). weight : (E,). Nothing of
     the size of E is made. What is no number in one sum is none in those of its tile,
-    which may be another sample's. Returns (M, C), without
-    gradients: with them a step in pieces takes less time than one that makes them again
-    for the backward pass (25 and 31 ms for the widths of GINO, 574,000 pairs, H200).
+    which may be another sample's. Returns (M, C), without gradients: with them a step
+    in pieces takes less time than one that makes the pieces again for the backward pass
+    (25 and 31 ms for the widths of GINO, 574,000 pairs, H200).
     """
     tensors = (u, offset, weight, *graph.rows, graph.target, *network.parameters())
     return _in_largest(TILES, graph.n_targets, [x.contiguous() for x in tensors])
@@ -89,7 +89,7 @@ def _in_tiles(tiles: Tiles, n_targets: int, tensors: Sequence[Tensor]) -> Tensor
 
     from isofield.operators.fused import kernel
 
-    u, offset, first, second = tensors[0], tensors[1], tensors[6], tensors[8]
+    u, offset, _, _, _, _, first, _, second, *_ = tensors
     program: Any = kernel.weighted_sums
     sums = u.new_empty(n_targets, u.shape[1])
     if not n_targets:
