@@ -24,6 +24,7 @@ from isofield.io import read, write
 from isofield.model_file import load_model
 from isofield.predict import predict, predict_at
 from isofield.recommend import recommended
+from isofield.surrogate import ExtrapolationWarning
 from isofield.train import CHECKPOINT, Schedule
 from isofield.train.run import Run
 
@@ -175,6 +176,23 @@ def test_a_cloud_inside_has_other_weights_and_a_mesh_has_not(workshop, run, tmp_
         sample = model.sample(cells, cloud_on_boundary=touching)
         assert np.array_equal(sample.weights, model.sample(cells).weights)
     assert not np.allclose(found[True], found[False], rtol=1e-4)
+
+
+def test_a_cloud_in_a_known_domain(workshop, run, tmp_path):
+    cells = read(workshop / "fine.vtu")
+    some = np.random.default_rng(0).choice(len(cells.points), 60, replace=False)
+    fields = {name: values[some] for name, values in cells.point_data.items()}
+    cloud = Mesh(cells.points[some], {}, fields, field_data=cells.field_data)
+    write(tmp_path / "cloud.vtu", cloud)
+    model = workshop / "model.safetensors"
+    run(
+        *("predict", model, tmp_path / "cloud.vtu", "-o", tmp_path / "out.vtu"),
+        *("--domain", workshop / "fine.vtu"),
+    )
+    with pytest.warns(ExtrapolationWarning, match="the mesh spans"):
+        wanted = predict(model, cloud, domain=cells).point_data["u_predicted"]
+    found = read(tmp_path / "out.vtu").point_data["u_predicted"]
+    assert np.allclose(found, wanted, rtol=1e-6)
 
 
 def test_fields_at_cells(run, tmp_path):

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 
 from isofield import Mesh, generation
 from isofield.data import FieldError, Symmetry, moved
+from isofield.data.clouds import random_cloud
 from isofield.mesh import MeshError
 from isofield.model_file import ModelFileError, save_model
 from isofield.predict import predict, predict_at
@@ -49,6 +50,13 @@ def as_cells(mesh: Mesh, *names: str) -> Mesh:
         for name in names
     }
     return replace(mesh, point_data={}, cell_data=data)
+
+
+def random_cloud_of(mesh: Mesh, count: int, load: float = 1.5) -> Mesh:
+    """Random points of a mesh with an input that is linear in space, without truth."""
+    cloud = random_cloud(Mesh(mesh.points, mesh.cells), count, seed=3)
+    x, y = cloud.points.T
+    return replace(cloud, point_data={"f": (x - 2 * y) / 3}, field_data={"load": load})
 
 
 # --- the same mesh ------------------------------------------------------------------
@@ -418,3 +426,66 @@ def test_a_mean_reads_the_inputs_alone(model, blobs):
     plain = predict(model, blobs[0], symmetry=Symmetry(1))
     found = predict(model, full, symmetry=Symmetry(1))
     assert_allclose(found.point_data["s_predicted"], plain.point_data["s_predicted"])
+
+
+# --- clouds in a known domain -------------------------------------------------------
+
+
+def test_a_cloud_in_a_known_domain_is_predicted_as_the_domain_is(model, blobs):
+    """A linear field is known everywhere: the cloud tells what the mesh tells."""
+    cloud = random_cloud_of(blobs[3], 60)
+    domain = replace(blobs[3], point_data={}, field_data={})
+    found = predict(model, cloud, domain=domain)
+    x, y = domain.points.T
+    held = replace(domain, point_data={"f": (x - 2 * y) / 3}, field_data={"load": 1.5})
+    wanted = predict_at(model, held, cloud.points)
+    for name in ("u", "s"):
+        assert_allclose(found.point_data[f"{name}_predicted"], wanted[name], 1e-5, 1e-6)
+    assert np.array_equal(found.points, cloud.points)
+    assert not found.cells
+    bare_cloud = predict(model, cloud).point_data["s_predicted"]
+    assert not np.allclose(bare_cloud, wanted["s"], rtol=1e-3)
+
+
+def test_numbers_and_symmetry_hold_in_a_known_domain(model, blobs):
+    cloud = replace(random_cloud_of(blobs[3], 60), field_data={})
+    domain = replace(blobs[3], point_data={}, field_data={})
+    told = {"domain": domain, "values": {"load": 1.5}}
+    one = predict(model, random_cloud_of(blobs[3], 60), domain=domain)
+    other = predict(model, cloud, **told)
+    assert_allclose(other.point_data["s_predicted"], one.point_data["s_predicted"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExtrapolationWarning)
+        mean = predict(model, cloud, symmetry=Symmetry(1, right_angles=True), **told)
+    moved_too = mean.point_data["s_predicted"]
+    assert not np.allclose(moved_too, one.point_data["s_predicted"], rtol=1e-4)
+
+
+def test_the_error_of_a_cloud_is_that_at_its_own_points(model, blobs):
+    cloud = random_cloud_of(blobs[3], 60)
+    truth = cloud.points[:, 0] + 3
+    found = predict(model, cloud.with_point_data({"s": truth}), domain=blobs[3])
+    fields = found.point_data
+    assert_allclose(fields["s_error"], fields["s_predicted"] - truth, atol=1e-12)
+
+
+def test_a_mesh_is_its_own_domain(model, blobs):
+    with pytest.raises(FieldError, match="the mesh: domain: expected a cloud without"):
+        predict(model, blobs[3], domain=blobs[3])
+    cloud = random_cloud_of(blobs[3], 60)
+    with pytest.raises(FieldError, match="a mesh with cells that holds it"):
+        predict(model, cloud, domain=Mesh(blobs[3].points))
+
+
+def test_a_domain_beyond_the_cloud_is_an_error(model, blobs):
+    """Nothing is known there; points off the domain are counted by a warning."""
+    cloud = random_cloud_of(blobs[3], 60)
+    away = replace(cloud, points=cloud.points + 1.5)
+    with pytest.raises(FieldError, match=r"not known all over it: .* 35 of 37 targets"):
+        predict(model, away, domain=blobs[3])
+    far = cloud.points.copy()
+    far[7] += 2.0
+    with pytest.warns(
+        ExtrapolationWarning, match=r"1 of 60 points, .* is number 7, lie"
+    ):
+        predict(model, replace(cloud, points=far), domain=blobs[3])

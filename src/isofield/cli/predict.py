@@ -53,6 +53,16 @@ def predict(
     ] = 0,
     right_angles: options.RightAngles = False,
     cloud_inside: options.CloudInside = False,
+    domain: Annotated[
+        Path | None,
+        typer.Option(
+            "--domain",
+            metavar="MESH",
+            help="Mesh of the domain of a cloud of points, where it is known: else "
+            "the points alone tell its shape.",
+            readable=False,
+        ),
+    ] = None,
     device: options.Device = None,
     step: files.Step = None,
     lossy: files.Lossy = False,
@@ -83,6 +93,7 @@ def predict(
         where=str(mesh_file),
         cloud_on_boundary=not cloud_inside,
         symmetry=symmetry,
+        domain=None if domain is None else files.opened(domain),
     )
     files.save(output, result, lossy)
     _show(model, result, output, cloud_on_boundary=not cloud_inside)

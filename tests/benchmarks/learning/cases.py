@@ -41,7 +41,8 @@ class Task:
     that are lengths of what is linear in `linear_in`. symmetry : how samples may be
     turned and mirrored to be others of the same kind, None where they may not. rolled :
     where the target is the input of a later step: that input, the field that holds it
-    after some steps, and their number.
+    after some steps, and their number. domain : a mesh of a case's domain alone, with
+    as many points as the finest that is learned from.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Task:
     rolled: tuple[str, str, int] | None = None
     magnitudes: tuple[str, ...] = ()
     symmetry: Symmetry | None = None
+    domain: Callable[[Case], Mesh] | None = None
 
 
 def renumbered(mesh: Mesh, seed: int) -> Mesh:
@@ -105,7 +107,8 @@ class Sizes:
             "graded to the boundary": cases(middle, family=self.boundary),
             "graded to the centre": cases(middle, family=self.centre),
             "another mesher": cases(middle, family=self.mesher),
-            "random cloud": cases(middle, family="cloud"),
+            CLOUD: cases(middle, family="cloud"),
+            f"{CLOUD}, finest": cases(self.most, family="cloud"),
             "unseen shapes": cases(middle, shapes="unseen"),
             "permuted": cases(middle, permuted=True),
         }
@@ -123,3 +126,4 @@ RESOLUTIONS = (
     "4 times finer",
 )
 NEW = 10_000  # the first seed of what is tested on
+CLOUD = "random cloud"

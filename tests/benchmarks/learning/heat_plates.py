@@ -111,6 +111,11 @@ def sample(case: Case) -> Mesh:
     return renumbered(made, case.seed) if case.permuted else made
 
 
+def region(case: Case) -> Mesh:
+    """The case's domain alone."""
+    return meshed(plate(case.seed, case.shapes), SIZES.most, "uniform", case.seed)
+
+
 SIZES = Sizes(200, 1600)
 
 TASK = Task(
@@ -124,4 +129,5 @@ TASK = Task(
     SIZES.tests(),
     RESOLUTIONS,
     symmetry=Symmetry(right_angles=True),
+    domain=region,
 )

@@ -10,6 +10,7 @@ with 6 pins.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise, permutations
 from typing import Any
@@ -189,6 +190,11 @@ def sample(case: Case) -> Mesh:
     return renumbered(made, case.seed) if case.permuted else made
 
 
+def region(case: Case) -> Mesh:
+    """The case's sink alone."""
+    return meshed(replace(case, family="uniform", n_points=SIZES.most))
+
+
 SIZES = Sizes(300, 2400)
 
 TASK = Task(
@@ -201,4 +207,5 @@ TASK = Task(
     {"mixed": SIZES.train()},
     SIZES.tests(),
     RESOLUTIONS,
+    domain=region,
 )

@@ -23,6 +23,7 @@ TRANSFER_HEAD = [
     *("task", "field", "budget", "4 times finer", "graded", "another mesher"),
     *("3 times coarser", "its error", "linear elements there"),
     *("cloud", "its error", "linear elements there"),
+    *("cloud, domain known", "finest cloud"),
 ]
 BESIDE = (
     "What `isofield.recommend` takes, and the best of GINO, Transolver, the point "
@@ -31,7 +32,9 @@ BESIDE = (
 TRANSFER = (
     "Errors of the recommended network on other meshes, in those in distribution; "
     "graded is the worse of two families. Linear elements know of inputs what the mesh "
-    "holds, and of a cloud's domain the triangles of its alpha shape:"
+    "holds, and of a cloud's domain the triangles of its alpha shape. A cloud has as "
+    "many points as a mesh of middle size, the finest as many as the finest meshes; a "
+    "known domain is a mesh (`predict(domain=)`):"
 )
 
 
@@ -67,13 +70,17 @@ def latest(path: Path) -> dict[tuple[str, str], list[Line]]:
 
 
 def _median(seeds: list[Line]) -> Line:
-    """One line for those of several seeds."""
+    """One line for those of several seeds, over those that knew a set."""
     facts = ("preparing", "steps", "seconds per step", "training error")
     line = seeds[0] | {name: median(each[name] for each in seeds) for name in facts}
+    titles = dict.fromkeys(title for each in seeds for title in each["errors"])
+    known = {t: [e["errors"][t] for e in seeds if t in e["errors"]] for t in titles}
     errors = {
-        title: {name: [each["errors"][title][name] for each in seeds] for name in found}
-        for title, found in line["errors"].items()
+        title: {name: [each[name] for each in found] for name in found[0]}
+        for title, found in known.items()
     }
+    for part in ("points", "own"):  # of sets that came later
+        line[part] = {k: v for each in reversed(seeds) for k, v in each[part].items()}
     line["errors"] = {
         t: {k: median(v) for k, v in e.items()} for t, e in errors.items()
     }
@@ -175,15 +182,17 @@ def _transferred(line: Line, _: Sequence[Line], target: str) -> list[str]:
         found = [error for title, error in errors.items() if title.startswith(start)]
         return f"{max(found) / base:.2f}" if found else "–"
 
-    def beside(start: str) -> list[str]:
-        found = errors.get(start), line["own"].get(start, {}).get(target)
-        return [worst(start), *("–" if e is None else f"{e:.3f}" for e in found)]
+    def beside(title: str) -> list[str]:
+        found = errors.get(title), line["own"].get(title, {}).get(target)
+        ratio = f"{errors[title] / base:.2f}" if title in errors else "–"
+        return [ratio, *("–" if e is None else f"{e:.3f}" for e in found)]
 
     return [
         _time(line),
         *(worst("4 times finer"), worst("graded"), worst("another mesher")),
         *beside("3 times coarser"),
         *beside("random cloud" if "random cloud" in errors else "random points"),
+        *(worst("random cloud, domain"), worst("random cloud, finest")),
     ]
 
 
@@ -228,9 +237,11 @@ def _facts(lines: Sequence[Line]) -> list[list[str]]:
 def _errors(lines: Sequence[Line], target: str) -> list[list[str]]:
     """A row for every set; the last column is the solver's own error."""
     rows = [["test set", "points", *map(_label, lines), OWN]]
-    for title, points in lines[0]["points"].items():
+    every = {k: v for line in lines for k, v in line["points"].items()}
+    solved = {k: v for line in lines for k, v in line["own"].items()}
+    for title, points in every.items():
         cells = [_cell(line, title, target) for line in lines]
-        own = lines[0]["own"].get(title, {}).get(target)
+        own = solved.get(title, {}).get(target)
         cells.append("–" if own is None else f"{own:.3f}")
         rows.append([title, f"{points:,.0f}", *cells])
     return rows

@@ -28,9 +28,10 @@ from isofield.recommend import recommended
 from isofield.surrogate import ExtrapolationWarning, Surrogate
 from isofield.train import Schedule
 from isofield.train.run import Run
-from tests.benchmarks.learning.cases import Task, renumbered
+from tests.benchmarks.learning.cases import CLOUD, Task, renumbered
 from tests.benchmarks.learning.peers import PEERS
 
+IN_DOMAIN = f"{CLOUD}, domain known"
 ROLLED = "in distribution"  # the set on which steps follow one another
 RECOMMENDED = "recommended"  # what `isofield.recommend` says of the cases
 PARTS = 1_000_000  # of the budget, for the schedule
@@ -170,14 +171,21 @@ def errors_on(
     symmetry: Symmetry | None,
     device: str = "cpu",
 ) -> dict[str, dict[str, float]]:
-    """Set -> target -> mean relative L2 error in the measure."""
+    """Set -> target -> mean relative L2 error in the measure; of clouds also where the
+    domain is known."""
     errors = {}
-    for title, cases in track(tests.items(), "Testing"):
-        found = [_errors(model, case, symmetry, device) for case in cases]
+
+    def note(title: str, found: Sequence[dict[str, float]]) -> None:
         errors[title] = {
             name: float(np.mean([error[name] for error in found]))
             for name in task.targets
         }
+
+    for title, cases in track(tests.items(), "Testing"):
+        note(title, [_errors(model, case, symmetry, device) for case in cases])
+        if title == CLOUD and task.domain is not None:
+            pairs = zip(cases, map(task.domain, task.tests[title]), strict=True)
+            note(IN_DOMAIN, [_errors(model, c, symmetry, device, d) for c, d in pairs])
     if task.rolled is not None:
         far = [
             _rolled(model, case, symmetry, device, *task.rolled)
@@ -189,20 +197,30 @@ def errors_on(
 
 
 def _errors(
-    model: Surrogate, case: Mesh, symmetry: Symmetry | None, device: str
+    model: Surrogate,
+    case: Mesh,
+    symmetry: Symmetry | None,
+    device: str,
+    known: Mesh | None = None,
 ) -> dict[str, float]:
-    """Of each target; with a symmetry those of means over moved copies."""
-    found = _predicted(model, case, symmetry, device)
+    """Of each target; with a symmetry those of means over moved copies. known : the
+    domain of a cloud."""
+    found = _predicted(model, case, symmetry, device, known)
     m, names = model.frame.measure_dimension, [t.name for t in model.targets]
     domain = discretized(case, "points", "a case", m, _closed(model))
     return {n: _apart(found, f"{n}_predicted", n, domain) for n in names}
 
 
 def _predicted(
-    model: Surrogate, case: Mesh, symmetry: Symmetry | None, device: str
+    model: Surrogate,
+    case: Mesh,
+    symmetry: Symmetry | None,
+    device: str,
+    known: Mesh | None = None,
 ) -> Mesh:
     """The case with predictions; all sets but one are beyond what training saw."""
     told: dict[str, Any] = {"cloud_on_boundary": _closed(model), "symmetry": symmetry}
+    told["domain"] = known
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)
         return predict(model, case, device=device, **told)
@@ -339,6 +357,8 @@ def own_errors(task: Task, tests: dict[str, list[Mesh]]) -> dict[str, Any]:
         }
         own |= {title: errors} if errors else {}
     points = {k: float(np.mean([len(m.points) for m in v])) for k, v in tests.items()}
+    if task.domain is not None:
+        points[IN_DOMAIN] = points[CLOUD]
     if task.rolled is not None:
         points[f"{ROLLED}, {task.rolled[2]} steps"] = points[ROLLED]
     return {"points": points, "own": own, "resolutions": list(task.resolutions)}

@@ -161,6 +161,11 @@ def sample(case: Case) -> Mesh:
     return renumbered(made, case.seed) if case.permuted else made
 
 
+def region(case: Case) -> Mesh:
+    """The case's domain alone."""
+    return meshed(cell(case.seed, case.shapes), SIZES.most, "uniform", case.seed)
+
+
 SIZES = Sizes(150, 1200)
 
 TASK = Task(
@@ -175,4 +180,5 @@ TASK = Task(
     RESOLUTIONS,
     magnitudes=("von_mises",),
     symmetry=Symmetry(right_angles=True),
+    domain=region,
 )
