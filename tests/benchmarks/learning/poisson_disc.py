@@ -5,19 +5,21 @@
 
 K = 8, a_ij uniform in [-1, 1] (the sources of "Poisson-C-Sines", RIGNO, 2025,
 arXiv:2501.19205, with lower waves). The truth: linear elements on 65,536 triangles.
+Unseen shapes: ellipses with the radii 1 and 0.6 to 0.9, turned.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
 from isofield import Mesh
 from isofield.data import Symmetry
 from isofield.generation import disk
-from tests.benchmarks.learning.cases import Case, Task, renumbered
+from tests.benchmarks.learning.cases import NEW, Case, Task, renumbered
 from tests.benchmarks.learning.elements import Interpolation, factorized
 from tests.benchmarks.learning.meshers import filled, triangulated
 
@@ -27,7 +29,9 @@ REFINEMENTS = 7  # of the truth's mesh: 4 ** 8 triangles
 GRADING = 4.0  # largest over smallest spacing
 BULGE = 0.1  # of the truth's cells: points between the rim and its chords
 
-SIZES = (250, 500, 1000, 2000, 4000, 8000, 10_000)  # of the meshes to test on
+FLATTEST, ROUNDEST = 0.6, 0.9  # radii of the ellipses, in the other
+
+SIZES = (100, 250, 500, 1000, 2000, 4000, 8000, 10_000)  # of the meshes to test on
 
 INPUTS, TARGETS, LINEAR_IN = ("source",), ("potential",), ("source",)
 
@@ -105,25 +109,50 @@ def solver(points: np.ndarray, triangles: np.ndarray) -> Callable:
     return solved
 
 
-@lru_cache(1)
-def truth() -> tuple[np.ndarray, Callable, Interpolation]:
-    """Nodes of the fine mesh, its solver, and its values at other points."""
+@lru_cache(2)
+def truth(seed: int | None = None) -> tuple[np.ndarray, Callable, Interpolation]:
+    """Nodes of the fine mesh, its solver, and its values at other points.
+
+    seed : of the ellipse; the disc where it is None.
+    """
     import skfem
 
     fine = skfem.MeshTri.init_circle(REFINEMENTS)
-    points, triangles = fine.p.T + CENTRE, fine.t.T.astype(np.int64)
+    points, triangles = fine.p.T @ flattening(seed).T, fine.t.T.astype(np.int64)
+    points += CENTRE
     return points, solver(points, triangles), Interpolation(points, triangles)
 
 
-def sample(seed: int, n_points: int, family: str = "uniform", number: int = 0) -> Mesh:
+def flattening(seed: int | None) -> np.ndarray:
+    """(2, 2) from the disc to the ellipse of a seed, to itself where that is None."""
+    if seed is None:
+        return np.eye(2)
+    random = np.random.default_rng([seed, 2])
+    ratio, turn = random.uniform(FLATTEST, ROUNDEST), random.uniform(0, np.pi)
+    turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+    return turned.T @ np.diag([1, ratio]) @ turned
+
+
+def sample(
+    seed: int,
+    n_points: int,
+    family: str = "uniform",
+    number: int = 0,
+    ellipse: bool = False,
+) -> Mesh:
     """A mesh with `source` f, `potential` u and, where it has cells, `potential_p1`.
 
-    number : which of the sources that belong to the seed.
+    number : which of the sources that belong to the seed. ellipse : that of the seed in
+    place of the disc, with its mesh flattened.
     """
     f, disc = source(seed, number), mesh(seed, n_points, family)
-    points, solve, interpolation = truth()
+    rim = np.linalg.norm(disc.points - CENTRE, axis=1) > 1 - 1e-12
+    shape = seed if ellipse else None
+    flat = (disc.points - CENTRE) @ flattening(shape).T + CENTRE
+    disc = Mesh(flat, disc.cells) if ellipse else disc
+    points, solve, interpolation = truth(shape)
     u = interpolation(disc.points, BULGE) @ solve(f(points))
-    u[np.linalg.norm(disc.points - CENTRE, axis=1) > 1 - 1e-12] = 0  # the rim
+    u[rim] = 0
     fields = {"source": f(disc.points), "potential": u}
     if disc.cells:
         own = solver(disc.points, disc.cells["triangle"])
@@ -132,7 +161,8 @@ def sample(seed: int, n_points: int, family: str = "uniform", number: int = 0) -
 
 
 def _sample(case: Case) -> Mesh:
-    made = sample(case.seed, case.n_points, case.family, case.source)
+    unseen = case.shapes == "unseen"
+    made = sample(case.seed, case.n_points, case.family, case.source, unseen)
     return renumbered(made, case.seed) if case.permuted else made
 
 
@@ -148,10 +178,9 @@ def _train() -> dict[str, tuple[Case, ...]]:
 def _tests() -> dict[str, tuple[Case, ...]]:
     """6 new meshes with 2 sources each, the same sources in every set."""
 
-    def cases(n_points: int, family: str = "uniform", permuted: bool = False):
+    def cases(n_points: int, family: str = "uniform", **other: Any):
         return tuple(
-            Case(10_000 + i // 2, n_points, family, i % 2, permuted=permuted)
-            for i in range(12)
+            Case(NEW + i // 2, n_points, family, i % 2, **other) for i in range(12)
         )
 
     found = {f"{n:,} nodes": cases(n) for n in SIZES}
@@ -160,6 +189,7 @@ def _tests() -> dict[str, tuple[Case, ...]]:
         "graded to rim": cases(1000, "rim"),
         "rings": cases(1000, "rings"),
         "random points": cases(1000, "cloud"),
+        "unseen shapes": cases(1000, shapes="unseen"),
         "permuted": cases(1000, permuted=True),
     }
 
