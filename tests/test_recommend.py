@@ -284,8 +284,11 @@ def test_predictions_are_means_on_surfaces_without_a_direction():
     known = Symmetry(copies=5)
     assert recommended(surfaces, ["f"], ["u"]).symmetry is None
     found = recommended(surfaces, ["f"], ["u"], symmetry=known)
-    assert found.symmetry == known
-    assert "means over 5 moved copies" in text(found, "Predict by")
+    assert found.symmetry == replace(known, copies=15)
+    assert "means over 15 moved copies" in text(found, "Predict by")
+    for more, copies in ((Symmetry(20), 20), (Symmetry(5, right_angles=True), 47)):
+        found = recommended(surfaces, ["f"], ["u"], symmetry=more)
+        assert found.symmetry == replace(more, copies=copies)
     inside = recommended(plane(), ["f"], ["u"], symmetry=known)
     assert inside.symmetry is None
     assert text(inside, "Moved copies are not")

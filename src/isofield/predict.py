@@ -47,7 +47,7 @@ def predict(
         F(mesh) -> 1/(1 + K) (F(mesh) + sum_k Q_k^-1 F(Q_k mesh)),
 
     at the cost of so many: what the network made of directions in the data it has seen
-    averages out. On closed surfaces 3 copies took the error from 5.0 to 3.5 %. The
+    averages out. On closed surfaces 15 copies took the error from 4.7 to 2.6 %. The
     copies have to lie where training saw cases: turn plates by `right_angles`, or train
     with copies. domain : of a cloud whose domain is known: a mesh of it, onto which
     inputs are carried (`moving_least_squares`) and whose shape the network then sees.
