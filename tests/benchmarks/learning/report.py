@@ -70,7 +70,8 @@ def latest(path: Path) -> dict[tuple[str, str], list[Line]]:
 
 
 def _median(seeds: list[Line]) -> Line:
-    """One line for those of several seeds, over those that knew a set."""
+    """One line for those of several seeds, over those that knew a set; "ratios" are of
+    errors to those in distribution of the same seed."""
     facts = ("preparing", "steps", "seconds per step", "training error")
     line = seeds[0] | {name: median(each[name] for each in seeds) for name in facts}
     titles = dict.fromkeys(title for each in seeds for title in each["errors"])
@@ -86,6 +87,18 @@ def _median(seeds: list[Line]) -> Line:
     }
     line["spread"] = {
         t: {k: (min(v), max(v)) for k, v in e.items()} for t, e in errors.items()
+    }
+    base = _middle(line)
+    line["ratios"] = {
+        title: {
+            name: median(
+                each["errors"][title][name] / each["errors"][base][name]
+                for each in seeds
+                if title in each["errors"]
+            )
+            for name in found
+        }
+        for title, found in errors.items()
     }
     return line | {"seeds": len(seeds)}
 
@@ -175,16 +188,18 @@ def _beside(line: Line, lines: Sequence[Line], target: str) -> list[str]:
 
 
 def _transferred(line: Line, _: Sequence[Line], target: str) -> list[str]:
-    errors = {title: e[target] for title, e in line["errors"].items() if target in e}
-    base = errors[_middle(line)]
+    errors, ratios = (
+        {title: e[target] for title, e in line[part].items() if target in e}
+        for part in ("errors", "ratios")
+    )
 
     def worst(start: str) -> str:
-        found = [error for title, error in errors.items() if title.startswith(start)]
-        return f"{max(found) / base:.2f}" if found else "–"
+        found = [ratio for title, ratio in ratios.items() if title.startswith(start)]
+        return f"{max(found):.2f}" if found else "–"
 
     def beside(title: str) -> list[str]:
         found = errors.get(title), line["own"].get(title, {}).get(target)
-        ratio = f"{errors[title] / base:.2f}" if title in errors else "–"
+        ratio = f"{ratios[title]:.2f}" if title in ratios else "–"
         return [ratio, *("–" if e is None else f"{e:.3f}" for e in found)]
 
     return [
