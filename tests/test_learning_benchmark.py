@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -16,9 +17,11 @@ import torch
 
 from isofield import Mesh, from_mesh
 from isofield.data import Symmetry, moved
-from isofield.discretization import pack
+from isofield.discretization import from_points, pack
 from isofield.generation import box, square
 from isofield.loss import relative_l2
+from isofield.predict import predict
+from isofield.surrogate import ExtrapolationWarning
 from isofield.train import Schedule
 from tests.benchmarks.learning import (
     heat_plates,
@@ -349,6 +352,49 @@ def test_the_recommended_network_beside_the_best_other_and_on_other_meshes(tmp_p
     for budget in ("8 s", "4 s on X"):
         row = f"| a task | u | {budget} | – | 1.10 | – | 1.20 | 0.120 | 0.150 | 1.30 |"
         assert row in text
+
+
+def test_a_set_that_newer_results_know_is_told_of_these_alone(tmp_path):
+    """Its ratio is to the error of the same seed, not to the median of all."""
+    same = {"task": "t", "form": "mixed", "arguments": {}, "seconds": 8, "own": {}}
+    same |= {"parameters": 5, "preparing": 1.0, "steps": 10, "seconds per step": 0.1}
+    same |= {"training error": 0.5, "resolutions": ["in"], "model": "recommended"}
+    for seed, error in enumerate((0.1, 0.2, 0.4)):
+        errors = {"in": {"u": error}}
+        if seed == 0:
+            errors["random cloud, finest"] = {"u": 0.15}
+        line = {"seed": seed, "errors": errors, "points": dict.fromkeys(errors, 9)}
+        append(tmp_path / "results.jsonl", same | line)
+    report(tmp_path / "results.jsonl", tmp_path, {})
+    text = (tmp_path / "benchmark.md").read_text()
+    assert "| in | 9 | 0.200 (0.100–0.400) | – |" in text
+    assert "| random cloud, finest | 9 | 0.150 | – |" in text
+    (row,) = [r for r in text.splitlines() if r.startswith("| t | u | 8 s | –")]
+    assert row.endswith("| – | 1.50 |")
+
+
+def test_errors_of_clouds_in_known_domains():
+    """Beside those of the clouds alone, of the same model."""
+    task = storage.task("heat_plates")
+    cases = [task.sample(Case(i, 150)) for i in range(2)]
+    case = Case(10_000, 150, "cloud")
+    small = replace(task, tests={"random cloud": (case,)})
+    model = untrained(
+        small, Job("GNO", 0.5, {"width": 8, "blocks": 1}, Schedule()), cases
+    )
+    cloud, domain = task.sample(case), heat_plates.region(case)
+    found = errors_on(model, small, {"random cloud": [cloud]}, None)
+    assert list(found) == ["random cloud", "random cloud, domain known"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExtrapolationWarning)
+        told = predict(model, cloud, domain=domain, device="cpu").point_data
+    error = told["temperature_predicted"] - cloud.point_data["temperature"]
+    weights = from_points(torch.tensor(cloud.points), on_boundary=False).weights.numpy()
+    truth = cloud.point_data["temperature"]
+    wanted = np.sqrt(weights @ error**2 / (weights @ truth**2))
+    known = found["random cloud, domain known"]["temperature"]
+    assert known == pytest.approx(wanted, rel=1e-5)
+    assert abs(known / found["random cloud"]["temperature"] - 1) > 1e-4
 
 
 def test_a_broken_line_of_results_is_named(tmp_path):

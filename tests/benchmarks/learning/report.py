@@ -267,7 +267,7 @@ def _cell(line: Line, title: str, target: str) -> str:
     if error is None:
         return "–"
     low, high = line["spread"][title][target]
-    return f"{error:.3f}" + (f" ({low:.3f}–{high:.3f})" if line["seeds"] > 1 else "")
+    return f"{error:.3f}" + (f" ({low:.3f}–{high:.3f})" if low < high else "")
 
 
 def _table(rows: list[list[str]]) -> str:
