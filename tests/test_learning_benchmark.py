@@ -129,7 +129,7 @@ def test_poisson_on_the_disc():
 
 def test_poisson_on_an_ellipse():
     """`-Δ(1 - |B y|²) = 2 |B|²`, B from the ellipse to the disc, y from its middle."""
-    mesh = poisson_disc.sample(5, 600, ellipse=True)
+    mesh = poisson_disc.sample(5, 600, ellipse=5)
     back = np.linalg.inv(poisson_disc.flattening(5))
     wanted = 1 - (((mesh.points - poisson_disc.CENTRE) @ back.T) ** 2).sum(1)
     assert wanted.min() == pytest.approx(0, abs=1e-12)

@@ -109,24 +109,28 @@ def solver(points: np.ndarray, triangles: np.ndarray) -> Callable:
     return solved
 
 
+def flattened(points: np.ndarray, ellipse: int | None) -> np.ndarray:
+    """Points of the disc in the ellipse of a seed; themselves where that is None."""
+    if ellipse is None:
+        return points
+    return (points - CENTRE) @ flattening(ellipse) + CENTRE
+
+
 @lru_cache(2)
-def truth(seed: int | None = None) -> tuple[np.ndarray, Callable, Interpolation]:
+def truth(ellipse: int | None = None) -> tuple[np.ndarray, Callable, Interpolation]:
     """Nodes of the fine mesh, its solver, and its values at other points.
 
-    seed : of the ellipse; the disc where it is None.
+    ellipse : the seed of its flattening; the disc where it is None.
     """
     import skfem
 
     fine = skfem.MeshTri.init_circle(REFINEMENTS)
-    points, triangles = fine.p.T @ flattening(seed).T, fine.t.T.astype(np.int64)
-    points += CENTRE
+    points, triangles = flattened(fine.p.T + CENTRE, ellipse), fine.t.T.astype(np.int64)
     return points, solver(points, triangles), Interpolation(points, triangles)
 
 
-def flattening(seed: int | None) -> np.ndarray:
-    """(2, 2) from the disc to the ellipse of a seed, to itself where that is None."""
-    if seed is None:
-        return np.eye(2)
+def flattening(seed: int) -> np.ndarray:
+    """(2, 2) the symmetric matrix from the disc to the ellipse of a seed."""
     random = np.random.default_rng([seed, 2])
     ratio, turn = random.uniform(FLATTEST, ROUNDEST), random.uniform(0, np.pi)
     turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
@@ -138,19 +142,17 @@ def sample(
     n_points: int,
     family: str = "uniform",
     number: int = 0,
-    ellipse: bool = False,
+    ellipse: int | None = None,
 ) -> Mesh:
     """A mesh with `source` f, `potential` u and, where it has cells, `potential_p1`.
 
-    number : which of the sources that belong to the seed. ellipse : that of the seed in
-    place of the disc, with its mesh flattened.
+    number : which of the sources that belong to the seed. ellipse : see `truth`; its
+    mesh is that of the disc, flattened.
     """
     f, disc = source(seed, number), mesh(seed, n_points, family)
     rim = np.linalg.norm(disc.points - CENTRE, axis=1) > 1 - 1e-12
-    shape = seed if ellipse else None
-    flat = (disc.points - CENTRE) @ flattening(shape).T + CENTRE
-    disc = Mesh(flat, disc.cells) if ellipse else disc
-    points, solve, interpolation = truth(shape)
+    disc = Mesh(flattened(disc.points, ellipse), disc.cells)
+    points, solve, interpolation = truth(ellipse)
     u = interpolation(disc.points, BULGE) @ solve(f(points))
     u[rim] = 0
     fields = {"source": f(disc.points), "potential": u}
@@ -161,8 +163,8 @@ def sample(
 
 
 def _sample(case: Case) -> Mesh:
-    unseen = case.shapes == "unseen"
-    made = sample(case.seed, case.n_points, case.family, case.source, unseen)
+    ellipse = case.seed if case.shapes == "unseen" else None
+    made = sample(case.seed, case.n_points, case.family, case.source, ellipse)
     return renumbered(made, case.seed) if case.permuted else made
 
 

@@ -70,37 +70,25 @@ def latest(path: Path) -> dict[tuple[str, str], list[Line]]:
 
 
 def _median(seeds: list[Line]) -> Line:
-    """One line for those of several seeds, over those that knew a set; "ratios" are of
-    errors to those in distribution of the same seed."""
+    """One line for those of several seeds, of each set over those that know it.
+
+    "spread" : of errors, the least and the greatest. "ratios" : medians of errors over
+    those in distribution of the same seed.
+    """
     facts = ("preparing", "steps", "seconds per step", "training error")
     line = seeds[0] | {name: median(each[name] for each in seeds) for name in facts}
-    titles = dict.fromkeys(title for each in seeds for title in each["errors"])
-    known = {t: [e["errors"][t] for e in seeds if t in e["errors"]] for t in titles}
-    errors = {
-        title: {name: [each[name] for each in found] for name in found[0]}
-        for title, found in known.items()
-    }
-    for part in ("points", "own"):  # of sets that came later
+    for part in ("points", "own"):
         line[part] = {k: v for each in reversed(seeds) for k, v in each[part].items()}
-    line["errors"] = {
-        t: {k: median(v) for k, v in e.items()} for t, e in errors.items()
-    }
-    line["spread"] = {
-        t: {k: (min(v), max(v)) for k, v in e.items()} for t, e in errors.items()
-    }
     base = _middle(line)
-    line["ratios"] = {
-        title: {
-            name: median(
-                each["errors"][title][name] / each["errors"][base][name]
-                for each in seeds
-                if title in each["errors"]
-            )
-            for name in found
-        }
-        for title, found in errors.items()
-    }
-    return line | {"seeds": len(seeds)}
+    line |= {"errors": {}, "spread": {}, "ratios": {}, "seeds": len(seeds)}
+    for title in dict.fromkeys(title for each in seeds for title in each["errors"]):
+        known = [each["errors"] for each in seeds if title in each["errors"]]
+        found = {name: [e[title][name] for e in known] for name in known[0][title]}
+        ratio = {k: median(e[title][k] / e[base][k] for e in known) for k in found}
+        line["errors"][title] = {name: median(v) for name, v in found.items()}
+        line["spread"][title] = {k: (min(v), max(v)) for k, v in found.items()}
+        line["ratios"][title] = ratio
+    return line
 
 
 def report(results: Path, folder: Path, titles: dict[str, str]) -> None:

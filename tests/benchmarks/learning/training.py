@@ -219,8 +219,8 @@ def _predicted(
     known: Mesh | None = None,
 ) -> Mesh:
     """The case with predictions; all sets but one are beyond what training saw."""
-    told: dict[str, Any] = {"cloud_on_boundary": _closed(model), "symmetry": symmetry}
-    told["domain"] = known
+    told: dict[str, Any] = {"symmetry": symmetry, "domain": known}
+    told["cloud_on_boundary"] = _closed(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)
         return predict(model, case, device=device, **told)
