@@ -397,6 +397,17 @@ def test_errors_of_clouds_in_known_domains():
     assert abs(known / found["random cloud"]["temperature"] - 1) > 1e-4
 
 
+def test_networks_that_answer_at_their_own_points_know_no_domain():
+    task = storage.task("heat_plates")
+    cases = [task.sample(Case(i, 150)) for i in range(2)]
+    case = Case(10_000, 150, "cloud")
+    small = replace(task, tests={"random cloud": (case,)})
+    few = {"width": 8, "blocks": 1, "heads": 2, "slices": 4}
+    model = untrained(small, Job("Transolver", 0.5, few, Schedule()), cases)
+    found = errors_on(model, small, {"random cloud": [task.sample(case)]}, None)
+    assert list(found) == ["random cloud"]
+
+
 def test_a_broken_line_of_results_is_named(tmp_path):
     path = tmp_path / "results.jsonl"
     append(path, {"task": "t"})

@@ -220,6 +220,14 @@ def test_a_missing_tensor(file, prefix):
     assert name.removeprefix("network.") in message
 
 
+def test_weights_of_another_version(file):
+    tensors, header = load_file(file), header_of(file)
+    name = next(name for name in tensors if name.startswith("network."))
+    tensors["network.of_before"] = tensors.pop(name)
+    save_file(tensors, file, {"isofield": json.dumps(header)})
+    assert "perhaps that of another version of isofield" in refused(file)
+
+
 # --- complete or not there ----------------------------------------------------------
 
 

@@ -98,13 +98,18 @@ def _restored(header: dict[str, Any], tensors: dict[str, Tensor]) -> Surrogate:
         name: value for name, value in arguments.items() if name != "architecture"
     }
     network = initialised(arguments["architecture"], options, seed=0)
-    network.load_state_dict(
-        {
-            name.removeprefix("network."): value
-            for name, value in tensors.items()
-            if name.startswith("network.")
-        }
-    )
+    weights = {
+        name.removeprefix("network."): value
+        for name, value in tensors.items()
+        if name.startswith("network.")
+    }
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(
+            f"its weights do not fit a {arguments['architecture']}, perhaps that of "
+            f"another version of isofield: {error}"
+        ) from error
     frame, envelope = header["frame"], header["envelope"]
     return Surrogate(
         network=network,
