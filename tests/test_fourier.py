@@ -227,6 +227,19 @@ def test_waves_that_the_base_does_not_resolve_are_left_out():
     assert len(operator(modes=2).last.numbers) < len(three)
 
 
+def test_hidden_channels_are_twice_the_width_or_as_given():
+    assert [operator(**o).project[0].out_features for o in ({}, {"hidden": 7})] == [
+        24,
+        7,
+    ]
+    source, u = body(2, 8), waves(3)
+    model = operator(hidden=7)
+    assert model(u(source.points), model.prepare(source, source)).shape == (
+        len(source),
+        2,
+    )
+
+
 def test_far_points_are_seen():
     """What changes at one end of the body changes the output at the other."""
     source = body(2, 8)

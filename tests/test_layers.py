@@ -16,7 +16,8 @@ from isofield.discretization import pack
 from isofield.layers.kernel_integral import KernelIntegral, KernelPlan, kernel_plan
 from isofield.layers.moments import domain_moments, n_moments
 from isofield.layers.norm import MeasureNorm
-from isofield.layers.pooling import lattice_pooling, pool, unpool
+from isofield.layers.pointwise import pointwise
+from isofield.layers.pooling import lattice_pooling, pool, pool_lifted, unpool
 from isofield.testing import body, probes, waves
 
 BALL = {1: 2.0, 2: math.pi, 3: 4 / 3 * math.pi}
@@ -392,6 +393,18 @@ def test_a_plane_of_the_lattice_is_nothing_special():
     u = waves(2)(source.points)
     difference = unpool(pool(u, one), one) - unpool(pool(u, other), other)
     assert difference.abs().max() < 1e-13
+
+
+@pytest.mark.parametrize(("spacing", "fewer"), [(0.5, True), (0.06, False)])
+def test_averages_of_a_lift_come_before_or_after_its_last_map(spacing, fewer):
+    source = body(2, 12)
+    plan, lift = lattice_pooling(source, spacing), pointwise(3, 7, 5).double()
+    u, rows = waves(3)(source.points), []
+    lift[-1].register_forward_hook(lambda module, given, out: rows.append(len(out)))
+    found = pool_lifted(lift, u, plan)
+    assert rows == [min(len(source), len(plan.coarse))]
+    assert (len(plan.coarse) < len(source)) == fewer
+    torch.testing.assert_close(found, pool(lift(u), plan), rtol=0, atol=1e-13)
 
 
 def test_samples_of_a_batch_are_pooled_apart():

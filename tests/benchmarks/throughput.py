@@ -32,6 +32,10 @@ FINE = {"radius": 3 * SPACING}
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "FourierOperator": ("FourierOperator", {}),
     "FourierOperator, 10 modes": ("FourierOperator", {"modes": 10}),
+    "FourierOperator, 10 modes, 56 hidden": (
+        "FourierOperator",
+        {"modes": 10, "hidden": 56},
+    ),
     "FourierOperator, base as fine as the mesh": ("FourierOperator", FINE),
     "GreenOperator": ("GreenOperator", {}),
     "GreenOperator, full kernels": ("GreenOperator", {"kernel": "full"}),

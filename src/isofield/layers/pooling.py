@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from isofield.discretization import Discretization
 from isofield.graph import Graph
@@ -136,6 +136,18 @@ def _pooled_normals(
 def pool(u: Tensor, plan: PoolingPlan) -> Tensor:
     """Averages in the measure: (N, C) on the source -> (M, C) on the coarse points."""
     return sparse_product(u.to(plan.share.dtype).contiguous(), plan.share, plan.graph)
+
+
+def pool_lifted(lift: nn.Sequential, u: Tensor, plan: PoolingPlan) -> Tensor:
+    """`pool(lift(u))`, the last map of `lift`, which is linear, where points are fewer.
+
+    lift : as `pointwise` makes them. Averages keep sums and constants, so the map comes
+    before or after them: (N, C_in) on the source -> (M, C) on the coarse points.
+    """
+    hidden, last = lift[:-1](u), lift[-1]
+    if len(plan.coarse) < len(u):
+        return last(pool(hidden, plan))
+    return pool(last(hidden), plan)
 
 
 def unpool(u: Tensor, plan: PoolingPlan) -> Tensor:

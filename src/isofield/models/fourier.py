@@ -16,7 +16,7 @@ from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
-from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
+from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, pool_lifted
 from isofield.plan import Plan
 
 
@@ -54,7 +54,7 @@ class FourierOperator(Operator):
     at least three spacings of the coarsest mesh. period : of the waves, longer than the
     domain, which is 1 in the scaled coordinates. modes : waves along a period, fewer
     where the shortest would be less than 2 H. width : channels inside. blocks : their
-    number.
+    number. hidden : channels within P, at every target point; 2 width if not given.
 
     Output at any target points; nothing of the size of a mesh is learned.
     Source: as for `FourierConv`.
@@ -77,6 +77,7 @@ class FourierOperator(Operator):
         modes: int = 6,
         width: int = 48,
         blocks: int = 4,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
         self.radius = radius
@@ -100,7 +101,9 @@ class FourierOperator(Operator):
         self.fine_mean = LocalMean(spacing, measure_dimension)
         self.base_mean = LocalMean(2 * spacing, measure_dimension)
         features = narrow + 2 * width + shape
-        self.project = pointwise(features, 2 * width, out_channels)
+        self.project = pointwise(
+            features, 2 * width if hidden is None else hidden, out_channels
+        )
         self.skip = nn.Linear(features, out_channels)
 
     def prepare(
@@ -130,7 +133,7 @@ class FourierOperator(Operator):
 
     def forward(self, u: Tensor, plan: FourierOperatorPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
-        fine = pool(self.lift(u), plan.fine)
+        fine = pool_lifted(self.lift, u, plan.fine)
         v = pool(fine, plan.base) + self.shape_lift(plan.base_shape)
         within = FourierPlan(plan.at_base, plan.at_base)
         for block in self.blocks:

@@ -19,7 +19,13 @@ from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.norm import MeasureNorm
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
-from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, unpool
+from isofield.layers.pooling import (
+    PoolingPlan,
+    lattice_pooling,
+    pool,
+    pool_lifted,
+    unpool,
+)
 from isofield.plan import Plan
 
 
@@ -133,7 +139,7 @@ class GNO(Operator):
 
     def forward(self, u: Tensor, plan: GNOPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
-        fine = pool(self.lift(u), plan.fine)
+        fine = pool_lifted(self.lift, u, plan.fine)
         v = pool(fine, plan.base) + self.shape_lift(plan.base_shape)
         bases = [
             kernel(part)

@@ -24,7 +24,7 @@ from isofield.layers.local_mean import LocalMean
 from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
-from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
+from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, pool_lifted
 from isofield.layers.wave_fit import WaveFit
 from isofield.plan import Plan
 
@@ -208,7 +208,7 @@ class GreenOperator(Operator):
             c = amplitudes(f, plan.dual, plan.source)
             v = self.first.synthesis(c[self.inner], plan.within.target)
             direct = self.direct.synthesis(c, plan.direct)
-        lifted = pool(self.lift(u[:, self.other]), plan.fine)
+        lifted = pool_lifted(self.lift, u[:, self.other], plan.fine)
         g = self.shape(plan.base_shape) + pool(lifted, plan.base)
         g = self.factors(g, plan.base.coarse, plan.within)
         for block in self.blocks:

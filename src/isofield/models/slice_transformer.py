@@ -14,7 +14,7 @@ from isofield.layers.local_mean import LocalMean
 from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.operator import Operator
 from isofield.layers.pointwise import pointwise
-from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
+from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool, pool_lifted
 from isofield.layers.slice_attention import SliceAttention
 from isofield.plan import Plan
 
@@ -121,7 +121,7 @@ class SliceTransformer(Operator):
 
     def forward(self, u: Tensor, plan: SliceTransformerPlan) -> Tensor:
         """(N, C_in) at the source points -> (M, C_out) at the target points."""
-        fine = pool(self.lift(u), plan.fine)
+        fine = pool_lifted(self.lift, u, plan.fine)
         base = pool(fine, plan.base)
         known = [self._known(fine, base, at) for at in (plan.at_base, plan.at_target)]
         base_at, target_at = plan.at_base.points, plan.at_target.points
