@@ -13,7 +13,7 @@ from isofield.layers.kernel_integral import KernelPlan
 from isofield.layers.local_mean import LocalMean
 from isofield.layers.moments import n_moments, shape_features
 from isofield.layers.pointwise import pointwise
-from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool
+from isofield.layers.pooling import PoolingPlan, lattice_pooling, pool_lifted
 from isofield.plan import Plan
 
 
@@ -82,7 +82,7 @@ class Ends(nn.Module):
 
     def lift(self, u: Tensor, plan: EndsPlan) -> Tensor:
         """(N, C_in) at the source -> w (F, C) at the fine points."""
-        return pool(self.lift_source(u), plan.fine)
+        return pool_lifted(self.lift_source, u, plan.fine)
 
     def shape(self, plan: EndsPlan) -> Tensor:
         """s (L, C) at the latent points."""
