@@ -15,6 +15,7 @@ import torch
 from isofield import Mesh
 from isofield.cli import main
 from isofield.data import collate
+from isofield.discretization import Discretization
 from isofield.generation import (
     ball,
     plate_with_holes,
@@ -28,6 +29,8 @@ from isofield.model_file import load_model, save_model
 from isofield.models import ARCHITECTURES
 from isofield.predict import predict, predict_at
 from isofield.surrogate import ExtrapolationWarning, Surrogate
+from isofield.testing import body, probes, waves
+from isofield.testing.comparing import measured
 
 BLOCK = {"width": 8, "blocks": 1}
 SMALL = {
@@ -110,6 +113,57 @@ def outcome(ask) -> tuple[list[str], str]:
             error = str(raised)
     extrapolated = [w for w in caught if w.category is ExtrapolationWarning]
     return [str(w.message) for w in extrapolated], error
+
+
+# --- the networks alone -------------------------------------------------------------
+
+PERIODS = {"FourierOperator": 2.6, "UNO": 2.6, "GreenOperator": 2.6} | dict.fromkeys(
+    GRIDS, 3.7
+)
+FAR = ["GNO", *PERIODS, "SliceTransformer", "RegionalOperator"]
+
+
+def network(architecture: str):
+    """3 inputs, 2 outputs, for a body of diameter 2, with random weights; float64."""
+    torch.manual_seed(2)
+    options = {**SMALL[architecture], "width": 12, "radius": 1.2}
+    if architecture in PERIODS:
+        options["period"] = PERIODS[architecture]
+    if architecture == "GreenOperator":
+        options["linear"] = [0]
+    return ARCHITECTURES[architecture](3, 2, 2, **options).double()
+
+
+@pytest.mark.parametrize("architecture", FAR)
+def test_far_points_are_seen(architecture):
+    """What changes at one end of the body changes the output at the other."""
+    source, model = body(2, 8), network(architecture)
+    u, plan = waves(3)(source.points), model.prepare(source, source)
+    moved = u + (source.points[:, :1] > 0.8)
+    change = (model(moved, plan) - model(u, plan)).detach().abs().max(1).values
+    assert change[source.points[:, 0] < -0.8].min() > 1e-5
+
+
+@pytest.mark.parametrize("architecture", FAR)
+def test_shape_gradients(architecture):
+    """The output is differentiable in the points, through all that is prepared."""
+    source, model = body(2, 6), network(architecture)
+    # off the planes of the lattice, where hats have a kink
+    start = source.points + torch.tensor([0.0137, 0.0071], dtype=torch.float64)
+    points = start.clone().requires_grad_()
+    u, target = waves(3)(start), measured(probes(2, 5))
+
+    def total(points):
+        plan = model.prepare(Discretization(points, source.weights), target)
+        return model(u, plan).square().sum()
+
+    (slope,) = torch.autograd.grad(total(points), points)
+    torch.manual_seed(0)
+    way, step = torch.randn_like(source.points), 1e-6
+    ahead, behind = (total(start + s * step * way) for s in (1, -1))
+    expected = float((ahead - behind).detach() / (2 * step))
+    assert float((slope * way).sum()) == pytest.approx(expected, rel=1e-5)
+    assert abs(expected) > 1e-3
 
 
 # --- what it takes ------------------------------------------------------------------

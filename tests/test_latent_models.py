@@ -390,39 +390,6 @@ def built(kind, **size):
 MODELS = [GINO, FNO, UNO, RegionalOperator]
 
 
-@pytest.mark.parametrize("kind", MODELS)
-def test_far_points_are_seen(kind):
-    """What changes at one end of the body changes the output at the other."""
-    source = body(2, 8)
-    model, u = built(kind), waves(3)(source.points)
-    plan = model.prepare(source, source)
-    moved = u + (source.points[:, :1] > 0.8)
-    change = (model(moved, plan) - model(u, plan)).detach().abs().max(1).values
-    assert change[source.points[:, 0] < -0.8].min() > 1e-5
-
-
-@pytest.mark.parametrize("kind", MODELS)
-def test_shape_gradients(kind):
-    """The output is differentiable in the points, through grids and poolings."""
-    source, model = body(2, 6), built(kind)
-    # off the planes of the lattice, where hats have a kink
-    start = source.points + torch.tensor([0.0137, 0.0071], dtype=torch.float64)
-    points = start.clone().requires_grad_()
-    u, target = waves(3)(start), measured(probes(2, 5))
-
-    def total(points):
-        plan = model.prepare(Discretization(points, source.weights), target)
-        return model(u, plan).square().sum()
-
-    (slope,) = torch.autograd.grad(total(points), points)
-    torch.manual_seed(0)
-    way, step = torch.randn_like(source.points), 1e-6
-    ahead, behind = (total(start + s * step * way) for s in (1, -1))
-    expected = float((ahead - behind).detach() / (2 * step))
-    assert float((slope * way).sum()) == pytest.approx(expected, rel=1e-4)
-    assert abs(expected) > 1e-4
-
-
 @pytest.mark.parametrize("kind", [MeshGraphNet, *MODELS])
 def test_the_baseline_drifts_and_the_operators_do_not(kind):
     """From 7 to 14 spacings a unit, on the disk."""

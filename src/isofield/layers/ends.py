@@ -40,7 +40,8 @@ class Ends(nn.Module):
     brings to the targets.
 
     in_channels, out_channels : of the fields. dimension : d. radius : 3 H. width : C of
-    w, s. decoded : channels of v. measure_dimension : see `kernel_plan`.
+    w, s. decoded : channels of v. measure_dimension : see `kernel_plan`. hidden :
+    channels within P, at every target point; 2 width if not given.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Ends(nn.Module):
         width: int,
         decoded: int,
         measure_dimension: int | None = None,
+        hidden: int | None = None,
     ) -> None:
         super().__init__()
         self.radius = radius
@@ -62,7 +64,8 @@ class Ends(nn.Module):
         self.narrow = nn.Linear(width, narrow)
         self.mean = LocalMean(radius / 3, measure_dimension)
         features = narrow + decoded + shape
-        self.project = pointwise(features, 2 * width, out_channels)
+        hidden = 2 * width if hidden is None else hidden
+        self.project = pointwise(features, hidden, out_channels)
         self.skip = nn.Linear(features, out_channels)
 
     def gather(self, source: Discretization) -> PoolingPlan:
