@@ -25,16 +25,16 @@ from isofield.models import ARCHITECTURES
 from isofield.plan import pack_plans
 from tests.benchmarks.learning.peers import gino
 
-RINGS, SAMPLES, ROUNDS = 25, 8, 5
+RINGS, SAMPLES, ROUNDS = 25, 8, 15
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SPACING = 0.5 / RINGS  # of a disk of diameter 1
 FINE = {"radius": 3 * SPACING}
 OURS: dict[str, tuple[str, dict[str, Any]]] = {
     "FourierOperator": ("FourierOperator", {}),
     "FourierOperator, 10 modes": ("FourierOperator", {"modes": 10}),
-    "FourierOperator, 10 modes, 56 hidden": (
+    "FourierOperator, 10 modes, 28 hidden": (
         "FourierOperator",
-        {"modes": 10, "hidden": 56},
+        {"modes": 10, "hidden": 28},
     ),
     "FourierOperator, base as fine as the mesh": ("FourierOperator", FINE),
     "GreenOperator": ("GreenOperator", {}),
