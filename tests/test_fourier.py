@@ -227,19 +227,12 @@ def test_waves_that_the_base_does_not_resolve_are_left_out():
     assert len(operator(modes=2).last.numbers) < len(three)
 
 
-def test_hidden_channels_are_twice_the_width_or_as_given():
-    assert [
-        operator(**o).ends.project[0].out_features for o in ({}, {"hidden": 7})
-    ] == [
-        24,
-        7,
-    ]
-    source, u = body(2, 8), waves(3)
-    model = operator(hidden=7)
-    assert model(u(source.points), model.prepare(source, source)).shape == (
-        len(source),
-        2,
-    )
+@pytest.mark.parametrize(("given", "channels"), [({}, 24), ({"hidden": 7}, 7)])
+def test_hidden_channels_are_twice_the_width_or_as_given(given, channels):
+    source, model = body(2, 8), operator(**given)
+    assert model.ends.project[0].out_features == channels
+    found = model(waves(3)(source.points), model.prepare(source, source))
+    assert found.shape == (len(source), 2)
 
 
 def test_samples_do_not_see_each_other():
