@@ -141,7 +141,8 @@ def test_far_points_are_seen(architecture):
     u, plan = waves(3)(source.points), model.prepare(source, source)
     moved = u + (source.points[:, :1] > 0.8)
     change = (model(moved, plan) - model(u, plan)).detach().abs().max(1).values
-    assert change[source.points[:, 0] < -0.8].min() > 1e-5
+    least = 1e-5 if architecture == "SliceTransformer" else 1e-4
+    assert change[source.points[:, 0] < -0.8].min() > least
 
 
 @pytest.mark.parametrize("architecture", FAR)

@@ -373,17 +373,21 @@ def test_a_set_that_newer_results_know_is_told_of_these_alone(tmp_path):
     assert row.endswith("| – | 1.50 |")
 
 
+def on_a_cloud(name: str, **options):
+    """A plate's case, its cloud, an untrained network and the errors of that."""
+    case, task = Case(10_000, 150, "cloud"), storage.task("heat_plates")
+    task = replace(task, tests={"random cloud": (case,)})
+    job = Job(name, 0.5, {"width": 8, "blocks": 1, **options}, Schedule())
+    model = untrained(task, job, [task.sample(Case(i, 150)) for i in range(2)])
+    cloud = task.sample(case)
+    found = errors_on(model, task, {"random cloud": [cloud]}, None)
+    return case, cloud, model, found
+
+
 def test_errors_of_clouds_in_known_domains():
     """Beside those of the clouds alone, of the same model."""
-    task = storage.task("heat_plates")
-    cases = [task.sample(Case(i, 150)) for i in range(2)]
-    case = Case(10_000, 150, "cloud")
-    small = replace(task, tests={"random cloud": (case,)})
-    model = untrained(
-        small, Job("GNO", 0.5, {"width": 8, "blocks": 1}, Schedule()), cases
-    )
-    cloud, domain = task.sample(case), heat_plates.region(case)
-    found = errors_on(model, small, {"random cloud": [cloud]}, None)
+    case, cloud, model, found = on_a_cloud("GNO")
+    domain = heat_plates.region(case)
     assert list(found) == ["random cloud", "random cloud, domain known"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExtrapolationWarning)
@@ -398,13 +402,7 @@ def test_errors_of_clouds_in_known_domains():
 
 
 def test_networks_that_answer_at_their_own_points_know_no_domain():
-    task = storage.task("heat_plates")
-    cases = [task.sample(Case(i, 150)) for i in range(2)]
-    case = Case(10_000, 150, "cloud")
-    small = replace(task, tests={"random cloud": (case,)})
-    few = {"width": 8, "blocks": 1, "heads": 2, "slices": 4}
-    model = untrained(small, Job("Transolver", 0.5, few, Schedule()), cases)
-    found = errors_on(model, small, {"random cloud": [task.sample(case)]}, None)
+    *_, found = on_a_cloud("Transolver", heads=2, slices=4)
     assert list(found) == ["random cloud"]
 
 

@@ -7,7 +7,8 @@ eight samples on one mesh together, and on eight meshes in turn. Ours are on eig
 have their default radius, three spacings of the coarsest mesh where 200 points are
 that, and once the three spacings of these meshes; and where they are to be large, once
 as many waves as their base resolves or a matrix for each wave, as GINO has, in place of
-more channels. Seconds of processor time, or where there is a GPU as the clock goes.
+more channels, and with the waves fewer channels hidden in the last network. Seconds of
+processor time, or where there is a GPU as the clock goes.
 """
 
 import statistics

@@ -139,10 +139,10 @@ def pool(u: Tensor, plan: PoolingPlan) -> Tensor:
 
 
 def pool_lifted(lift: nn.Sequential, u: Tensor, plan: PoolingPlan) -> Tensor:
-    """`pool(lift(u))`, the last map of `lift`, which is linear, where points are fewer.
+    """`pool(lift(u))`: (N, C_in) on the source -> (M, C) on the coarse points.
 
-    lift : as `pointwise` makes them. Averages keep sums and constants, so the map comes
-    before or after them: (N, C_in) on the source -> (M, C) on the coarse points.
+    lift : as `pointwise` makes them. Averages of shares that sum to 1 commute with its
+    last, affine map, which is applied where the points are fewer.
     """
     hidden, last = lift[:-1](u), lift[-1]
     if len(plan.coarse) < len(u):
